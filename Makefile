@@ -1,0 +1,61 @@
+# Every command a person types here. `make` alone lists them.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+SERVICES := $(PY) -m tests.services run
+CHECKS := lint types contracts migrations test
+
+.DEFAULT_GOAL := help
+.PHONY: help venv venv-runtime demo up $(CHECKS) check lock clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+venv-runtime:
+	@.ci/venv requirements.txt
+
+venv:
+	@.ci/venv requirements.txt requirements-dev.txt
+
+demo: venv-runtime ## Run the whole road on sample data, then leave the admin open (ONCE=1: stop at the end)
+	@$(PY) manage.py demo $(if $(ONCE),--once)
+
+up: venv-runtime ## Start the stack on this machine with one tenant, and print a call to paste
+	@$(PY) manage.py up
+
+test: venv ## Run the tests on real services (ARGS="-k name" goes to pytest)
+	@$(SERVICES) -- $(PY) -m pytest $(ARGS)
+
+check: venv ## Run lint, types, contracts, migrations and tests: the whole gate
+	@failed=; \
+	for step in $(CHECKS); do \
+		echo "--- $$step"; \
+		$(MAKE) --no-print-directory $$step || failed="$$failed $$step"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "make check: failed:$$failed" >&2; exit 1; fi; \
+	echo "make check: all passed"
+
+lint: venv ## Check style and formatting of Python and YAML
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m yamllint --strict .
+
+types: venv ## Check the types
+	@$(PY) -m mypy
+
+contracts: venv ## Check which package may import which
+	@$(VENV)/bin/lint-imports --no-logo
+
+migrations: venv ## Check that the migrations match the models and form one line
+	@$(SERVICES) --only postgresql -- $(PY) manage.py makemigrations --check --dry-run
+
+lock: venv ## Compile the .in files to .txt with hashes
+	@for name in requirements requirements-dev; do \
+		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 \
+			--generate-hashes --no-emit-index-url --no-emit-find-links \
+			--no-header --no-annotate $$name.in -o $$name.txt || exit 1; \
+	done
+
+clean: ## Remove the environment and the caches (not the data in .stack)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,2 @@
+from jobs.handlers import Kind
+INGEST = Kind(name="ingest", handler=lambda a: iter(()))

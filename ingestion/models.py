@@ -1,0 +1,169 @@
+"""IngestedFile, Transaction, and the rows of a file that were kept out."""
+
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from tenants.scoping import TenantOwned
+
+#: NaN sorts above every number in PostgreSQL, so an upper bound keeps it out too.
+AMOUNT_BELOW = Decimal(10) ** 16
+
+
+class FixedCharField(models.CharField):
+    """A column of type CHAR(n)."""
+
+    def db_type(self, connection: Any) -> str:
+        """Return CHAR(n) where the base class gives VARCHAR(n)."""
+        return f"char({self.max_length})"
+
+
+class IngestedFile(TenantOwned):
+    """One file brought in by one job."""
+
+    class State(models.TextChoices):
+        RECEIVED = "received"
+        VALIDATING = "validating"
+        LOADING = "loading"
+        LOADED = "loaded"
+        QUARANTINED = "quarantined"
+        FAILED = "failed"
+
+    id = models.BigAutoField(primary_key=True)
+    job = models.OneToOneField(
+        "jobs.Job",
+        on_delete=models.PROTECT,
+        related_name="ingested_file",
+        db_constraint=False,
+    )
+    source = models.TextField()
+    path = models.TextField(help_text="As given, below the tenant's own prefix.")
+    size = models.BigIntegerField()
+    etag = models.TextField(
+        blank=True, default="", db_default="", help_text="Pins the object's content."
+    )
+    sha256 = models.TextField(
+        blank=True, default="", db_default="", help_text="Of the content, once loaded."
+    )
+    state = models.TextField(choices=State.choices, default=State.RECEIVED)
+    rows = models.BigIntegerField(default=0, db_default=0)
+    inserted = models.BigIntegerField(default=0, db_default=0)
+    duplicate = models.BigIntegerField(default=0, db_default=0)
+    conflicting = models.BigIntegerField(default=0, db_default=0)
+    rejected = models.BigIntegerField(default=0, db_default=0)
+    rejects_path = models.TextField(blank=True, default="", db_default="")
+    conflicts_path = models.TextField(blank=True, default="", db_default="")
+    created_at = models.DateTimeField(db_default=Now())
+    loaded_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(
+                    rows=F("inserted")
+                    + F("duplicate")
+                    + F("conflicting")
+                    + F("rejected")
+                ),
+                name="file_rows_add_up",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(F("tenant"), F("id").desc(), name="file_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.path} of {self.tenant_id}"
+
+
+class Transaction(TenantOwned):
+    """One movement of money, as a file told it; `amount` is never negative."""
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.TextField()
+    txn_id = models.TextField()
+    reference_id = models.TextField(null=True, blank=True)  # noqa: DJ001
+    account_id = models.TextField(null=True, blank=True)  # noqa: DJ001
+    counterparty_account = models.TextField(null=True, blank=True)  # noqa: DJ001
+    vpa_or_ifsc = models.TextField(null=True, blank=True)  # noqa: DJ001
+    amount = models.DecimalField(max_digits=18, decimal_places=2)
+    currency = FixedCharField(max_length=3, default="INR", db_default="INR")
+    status = models.TextField()
+    txn_timestamp = models.DateTimeField()
+    raw_row = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now())
+    source_txn_id = models.TextField()
+    direction = FixedCharField(max_length=1)
+    file = models.ForeignKey(
+        IngestedFile,
+        on_delete=models.PROTECT,
+        related_name="transactions",
+        db_constraint=False,
+        db_index=False,
+    )
+    row_hash = models.BinaryField(max_length=32)
+
+    class Meta(TenantOwned.Meta):
+        db_table = "fintech_transactions"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "txn_id"], name="transaction_once_per_tenant"
+            ),
+            models.CheckConstraint(
+                condition=Q(amount__gte=0, amount__lt=AMOUNT_BELOW),
+                name="transaction_amount_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(direction__in=["C", "D"]), name="transaction_direction"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["SUCCESS", "FAILED", "PENDING", "REVERSED"]),
+                name="transaction_status",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index("tenant", "reference_id", name="transaction_reference"),
+            models.Index("file", name="transaction_file"),
+        ]
+
+    def __str__(self) -> str:
+        return self.txn_id
+
+
+class KeptOutRow(TenantOwned):
+    """A row of a file that did not become a transaction, and why.
+
+    Written with the chunk it stands in, so a resumed load neither loses nor repeats it.
+    """
+
+    class Why(models.TextChoices):
+        REJECTED = "rejected"
+        CONFLICTING = "conflicting"
+
+    id = models.BigAutoField(primary_key=True)
+    file = models.ForeignKey(
+        IngestedFile,
+        on_delete=models.CASCADE,
+        related_name="kept_out_rows",
+        db_constraint=False,
+        db_index=False,
+    )
+    line = models.BigIntegerField(help_text="Physical line of the file, from 1.")
+    why = models.TextField(choices=Why.choices)
+    column = models.TextField(blank=True, default="", db_default="")
+    reason = models.TextField()
+    value = models.TextField(blank=True, default="", db_default="")
+    raw_row = models.JSONField(null=True, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["file", "line", "why"], name="kept_out_row_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.reason}"

@@ -1,0 +1,245 @@
+"""Physical lines and CSV records of a byte stream, with byte offsets.
+
+Idea: a physical line ends at a line feed, nothing else. A line with an even number
+of quotes is a record of its own. A line with an odd number opens a quoted field that
+the next odd line closes, and the lines up to there are one record.
+
+Damage stays local. Quoting that fails costs the first line only, and reading goes on
+at the second, so a stray quote never swallows the rows behind it. The same holds
+when the lines do combine, but to a wrong number of fields, and one of them is a
+whole row by itself. A well-formed record of the right width is never taken apart:
+whoever writes a remark must not be able to plant rows in it.
+
+Cost: linear. The lines between two odd ones are even, thus looked at twice at most.
+Memory: one chunk of input and one record of at most `MAX_RECORD_BYTES`.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+
+from ingestion.sources.base import Reason, Reject, visible
+
+CHUNK_BYTES = 1 << 18
+MAX_FIELD_CHARS = 1 << 16
+MAX_RECORD_BYTES = 1 << 21
+MAX_RECORD_LINES = 1000
+
+Outcome = list[str] | Reject
+
+_QUOTED = r'[ \t]*"([^"]*(?:""[^"]*)*)"[ \t]*'
+_FIELD = re.compile(rf'(?:{_QUOTED}|([^",\r\n]*))(,|\Z)')
+_OPEN_FIELD = re.compile(r'[ \t]*"[^"]*(?:""[^"]*)*\Z')
+
+
+def chunks(blocks: Iterable[bytes], size: int = CHUNK_BYTES) -> Iterator[bytes]:
+    """Yield the bytes of `blocks`, of any size, in pieces of about `size` bytes."""
+    buffer = bytearray()
+    for block in blocks:
+        for start in range(0, len(block), size):
+            buffer += block[start : start + size]
+            if len(buffer) >= size:
+                yield bytes(buffer)
+                buffer.clear()
+    if buffer:
+        yield bytes(buffer)
+
+
+def physical_lines(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield `(line, size)`: the line with its end, and its true size in bytes.
+
+    A line over `MAX_RECORD_BYTES` is cut to that, so that `len(line) < size`.
+    """
+    kept, size = b"", 0
+    for chunk in chunks(blocks):
+        for part in BytesIO(chunk).readlines():
+            if not size and part.endswith(b"\n"):
+                yield part, len(part)
+                continue
+            kept += part[: MAX_RECORD_BYTES - len(kept)]
+            size += len(part)
+            if part.endswith(b"\n"):
+                yield kept, size
+                kept, size = b"", 0
+    if size:
+        yield kept, size
+
+
+def split_record(text: str) -> list[str] | None:
+    """Return the fields of one record without its line end; None if malformed.
+
+    Blanks around a quoted field are dropped; a quote inside an unquoted field is
+    malformed.
+    """
+    fields, end = _scan(text)
+    return fields if end > len(text) else None
+
+
+def opens_quote(text: str) -> bool:
+    """Return whether `text` is well formed up to a quoted field that it leaves open."""
+    _, end = _scan(text)
+    return _OPEN_FIELD.match(text, end) is not None
+
+
+def _scan(text: str) -> tuple[list[str], int]:
+    """Return the well-formed fields, and where they end (past the text: everywhere)."""
+    fields: list[str] = []
+    start = 0
+    while match := _FIELD.match(text, start):
+        quoted, plain, separator = match.groups()
+        fields.append(plain if quoted is None else quoted.replace('""', '"'))
+        if not separator:
+            return fields, len(text) + 1
+        start = match.end()
+    return fields, start
+
+
+def _plain_fields(raw: bytes) -> list[str] | None:
+    """Return the fields of a line that needs no care; None for every other line."""
+    if b'"' in raw or b"\0" in raw or len(raw) > MAX_FIELD_CHARS:
+        return None
+    body = raw.rstrip(b"\r\n")
+    if b"\r" in body:
+        return None
+    try:
+        return body.decode().split(",")
+    except UnicodeDecodeError:
+        return None
+
+
+def _text(raw: bytes) -> str:
+    # Surrogates keep the bytes that are not UTF-8 apart until quoting is judged.
+    return raw.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+
+
+class RecordReader:
+    """Records of a CSV stream; `offset` and `line` say where the next one starts.
+
+    Iterating yields `(line, fields)` or `(line, Reject)`. While `header` is empty a
+    record may have any number of fields; set it once the first record is read.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[bytes],
+        *,
+        offset: int = 0,
+        line: int = 1,
+        header: tuple[str, ...] = (),
+    ):
+        self.offset = offset
+        self.line = line
+        self.header = header
+        self._ahead: deque[tuple[bytes, int]] = deque()
+        self._lines = self._pull(physical_lines(blocks))
+
+    def __iter__(self) -> Iterator[tuple[int, Outcome]]:
+        """Yield the first line number and the outcome of each record."""
+        for raw, size in self._lines:
+            line = self.line
+            self.line += 1
+            self.offset += size
+            fields: Outcome | None = _plain_fields(raw)
+            if fields is None or len(fields) != len(self.header):
+                fields = self._carefully(line, raw, size)
+            if fields is not None:
+                yield line, fields
+
+    def _pull(self, lines: Iterator[tuple[bytes, int]]) -> Iterator[tuple[bytes, int]]:
+        """Yield the lines that were put back, then those of the stream."""
+        while True:
+            while self._ahead:
+                yield self._ahead.popleft()
+            following = next(lines, None)
+            if following is None:
+                return
+            yield following
+
+    def _carefully(self, line: int, raw: bytes, size: int) -> Outcome | None:
+        """Return the outcome of a line that is not plain; None if it is blank."""
+        if not raw.strip():
+            return None
+        if size > MAX_RECORD_BYTES:
+            return self._too_long(line, _text(raw).split(","))
+        if raw.count(b'"') % 2:
+            return self._joined(line, raw)
+        return self._parsed(line, raw)
+
+    def _joined(self, line: int, raw: bytes) -> Outcome:
+        """Return the outcome of the record whose first line has an odd quote."""
+        text = raw.decode("utf-8", "surrogateescape")
+        if not opens_quote(text):
+            return _reject(line, Reason.MALFORMED_CSV, text)
+        taken, closed = self._take_to_closing_line(len(raw))
+        outcome = self._parsed(line, raw + b"".join(part for part, _ in taken))
+        if not closed or self._failed(outcome, taken):
+            self._ahead.extendleft(reversed(taken))
+            return _reject(line, Reason.UNCLOSED_QUOTE, text)
+        self.line += len(taken)
+        self.offset += sum(size for _, size in taken)
+        return outcome
+
+    def _take_to_closing_line(self, total: int) -> tuple[list[tuple[bytes, int]], bool]:
+        """Return the lines up to the next odd one, and whether it came in bounds."""
+        taken: list[tuple[bytes, int]] = []
+        while len(taken) < MAX_RECORD_LINES - 1:
+            following = next(self._lines, None)
+            if following is None:
+                break
+            taken.append(following)
+            total += following[1]
+            if total > MAX_RECORD_BYTES:
+                break
+            if following[0].count(b'"') % 2:
+                return taken, True
+        return taken, False
+
+    def _failed(self, outcome: Outcome, taken: list[tuple[bytes, int]]) -> bool:
+        """Return whether joining `taken` made no record, or one that ate rows."""
+        if not isinstance(outcome, Reject):
+            return False
+        if outcome.reason is Reason.MALFORMED_CSV:
+            return True
+        return outcome.reason is Reason.WRONG_FIELD_COUNT and any(
+            len(split_record(_text(raw)) or ()) == len(self.header) for raw, _ in taken
+        )
+
+    def _parsed(self, line: int, raw: bytes) -> Outcome:
+        """Return the fields of one complete record, or what is wrong with it.
+
+        Width is judged before the text, for `_failed` must see a wrong width.
+        """
+        text = _text(raw)
+        fields = split_record(text)
+        if fields is None:
+            return _reject(line, Reason.MALFORMED_CSV, text)
+        if self.header and len(fields) != len(self.header):
+            return _reject(line, Reason.WRONG_FIELD_COUNT, text)
+        if len(raw) > MAX_FIELD_CHARS and len(max(fields, key=len)) > MAX_FIELD_CHARS:
+            return self._too_long(line, fields)
+        return self._clean(line, fields)
+
+    def _clean(self, line: int, fields: list[str]) -> Outcome:
+        """Return `fields`, or a reject that names the first with unusable bytes."""
+        for index, value in enumerate(fields):
+            if "\0" in value:
+                return _reject(line, Reason.NUL_BYTE, value, self._column(index))
+            if not value.isascii() and any("\udc80" <= c <= "\udcff" for c in value):
+                return _reject(line, Reason.INVALID_UTF8, value, self._column(index))
+        return fields
+
+    def _too_long(self, line: int, fields: list[str]) -> Reject:
+        """Return the reject that names the first field over the limit, if one is."""
+        for index, value in enumerate(fields):
+            if len(value) > MAX_FIELD_CHARS:
+                column = self._column(index)
+                return _reject(line, Reason.FIELD_TOO_LONG, value, column)
+        return _reject(line, Reason.FIELD_TOO_LONG, ",".join(fields))
+
+    def _column(self, index: int) -> str | None:
+        return self.header[index] if index < len(self.header) else None
+
+
+def _reject(line: int, reason: Reason, value: str, column: str | None = None) -> Reject:
+    return Reject(line, column, reason, visible(value))

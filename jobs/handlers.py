@@ -1,0 +1,90 @@
+"""The registry of job kinds, and what a handler is.
+
+A handler is a generator. It reads and prepares freely, and for every piece of work it
+yields a `Step`: a function that writes that piece's effects and returns the checkpoint
+to resume from. The runner calls the step inside one transaction with the checkpoint and
+the fence (jobs/runner.py), then sends the committed checkpoint back into the generator.
+What the generator returns becomes the job's result.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+JSONDict = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What a handler is told about the job it works on."""
+
+    job_id: UUID
+    tenant: str
+    attempt_id: int
+    kind: str
+    payload: JSONDict
+    #: State of the last committed checkpoint; None on a first start.
+    checkpoint: JSONDict | None
+    #: When this attempt started, by the database's clock.
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A point to resume from, committed together with the effects before it."""
+
+    state: JSONDict
+    done: int = 0
+    total: int | None = None
+    unit: str = ""
+    #: Usage of this step alone: `(meter, part and chunk) -> quantity`.
+    usage: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+Step = Callable[[], Checkpoint]
+Handler = Callable[[Assignment], Generator[Step, Checkpoint, JSONDict]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of job: its name, its handler and its policy."""
+
+    name: str
+    handler: Handler
+    max_attempts: int = 5
+    #: Worker-microseconds assumed before anything of this kind was measured.
+    prior_us: int = 1_000_000
+    #: Called in a transaction of its own when the job is dead for good.
+    on_dead: Callable[[Assignment], None] | None = None
+
+
+class UnknownKindError(LookupError):
+    """No handler is registered under that name in this process."""
+
+
+_kinds: Final[dict[str, Kind]] = {}
+
+
+def register(kind: Kind) -> None:
+    """Make a kind known to this process; registering it again changes nothing."""
+    known = _kinds.setdefault(kind.name, kind)
+    if known is not kind:
+        raise ValueError(f"two handlers claim the kind {kind.name!r}")
+
+
+def get(name: str) -> Kind:
+    """Return the kind of that name.
+
+    Raises UnknownKindError.
+    """
+    try:
+        return _kinds[name]
+    except KeyError:
+        raise UnknownKindError(f"no handler for kind {name!r}") from None
+
+
+def names() -> list[str]:
+    """Return the names of every registered kind."""
+    return sorted(_kinds)

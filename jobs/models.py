@@ -1,0 +1,231 @@
+"""The ledger: Job, Attempt, UsageEvent; and who works on it: LeaderLease, Worker."""
+
+import os
+import time
+import uuid
+from typing import Any, ClassVar
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from jobs.lifecycle import TERMINAL_STATES, Outcome, State
+from tenants.scoping import TenantOwned
+
+
+def new_job_id() -> uuid.UUID:
+    """Return a version 7 UUID: 48 bits of Unix milliseconds, then random bits.
+
+    Jobs then sort by arrival, and their index grows at one end (RFC 9562, 5.7).
+    """
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
+
+
+class Priority(models.IntegerChoices):
+    """Order among one tenant's own jobs; it never takes from another tenant."""
+
+    URGENT = 0, "urgent"
+    HIGH = 1, "high"
+    NORMAL = 2, "normal"
+    LOW = 3, "low"
+
+
+_TERMINAL = sorted(state.value for state in TERMINAL_STATES)
+
+
+def _in(field: str, values: type[State] | type[Outcome]) -> Q:
+    return Q(**{f"{field}__in": [member.value for member in values]})
+
+
+class Job(TenantOwned):
+    """One requested unit of work."""
+
+    id = models.UUIDField(primary_key=True, default=new_job_id, editable=False)
+    kind = models.TextField()
+    payload = models.JSONField(default=dict)
+    priority = models.PositiveSmallIntegerField(
+        choices=Priority.choices, default=Priority.NORMAL
+    )
+    state = models.TextField(choices=[(s.value, s.value) for s in State])
+    run_after = models.DateTimeField(db_default=Now())
+    max_attempts = models.PositiveSmallIntegerField(validators=[MinValueValidator(1)])
+    #: Attempts made, lost and yielded ones included; the number of the latest.
+    attempt_count = models.PositiveIntegerField(default=0, db_default=0)
+    #: Attempts that count against max_attempts.
+    failed_count = models.PositiveIntegerField(default=0, db_default=0)
+    #: Attempts whose worker vanished.
+    lost_count = models.PositiveIntegerField(default=0, db_default=0)
+    checkpoint = models.JSONField(null=True, blank=True)
+    progress_done = models.BigIntegerField(default=0, db_default=0)
+    progress_total = models.BigIntegerField(null=True, blank=True)
+    progress_unit = models.TextField(blank=True, default="", db_default="")
+    result = models.JSONField(null=True, blank=True)
+    error = models.JSONField(null=True, blank=True)
+    fingerprint = models.TextField(blank=True, default="", db_default="")
+    created_at = models.DateTimeField(db_default=Now())
+    dispatched_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=_in("state", State), name="job_state"),
+            models.CheckConstraint(
+                condition=Q(priority__in=Priority.values), name="job_priority"
+            ),
+            models.CheckConstraint(
+                condition=Q(max_attempts__gte=1), name="job_max_attempts_positive"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=_TERMINAL, finished_at__isnull=False)
+                | ~Q(state__in=_TERMINAL) & Q(finished_at__isnull=True),
+                name="job_finished_at_when_terminal",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                "tenant", "priority", "id", name="job_queue", condition=Q(state="queued")
+            ),
+            models.Index(
+                "run_after",
+                name="job_due",
+                condition=Q(state__in=["scheduled", "retryable"]),
+            ),
+            models.Index(F("tenant"), F("id").desc(), name="job_newest"),
+            models.Index(F("state"), F("id").desc(), name="job_by_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """Return how far the job is, as the API shows it."""
+        return {
+            "done": self.progress_done,
+            "total": self.progress_total,
+            "unit": self.progress_unit,
+        }
+
+
+class Attempt(TenantOwned):
+    """One try at a job: appended at dispatch, settled once.
+
+    Share, quota and bill are sums over this table. Costs are worker-microseconds.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    job = models.ForeignKey(
+        Job, on_delete=models.PROTECT, related_name="attempts", db_constraint=False
+    )
+    number = models.PositiveIntegerField()
+    pool = models.TextField()
+    worker = models.TextField(blank=True, default="", db_default="")
+    #: The dispatcher's term that dispatched it.
+    term = models.BigIntegerField()
+    held_us = models.BigIntegerField()
+    settled_us = models.BigIntegerField(null=True, blank=True)
+    #: The tenant's weight when it was charged, in thousandths.
+    weight = models.BigIntegerField()
+    is_billable = models.BooleanField(null=True, blank=True)
+    outcome = models.TextField(
+        null=True, blank=True, choices=[(o.value, o.value) for o in Outcome]
+    )
+    dispatched_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    error = models.JSONField(null=True, blank=True)
+    traceback = models.TextField(blank=True, default="", db_default="")
+
+    class Meta(TenantOwned.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["job", "number"], name="attempt_number"),
+            models.UniqueConstraint(
+                fields=["job"], condition=Q(outcome=None), name="attempt_one_live"
+            ),
+            models.CheckConstraint(
+                condition=Q(outcome=None) | _in("outcome", Outcome),
+                name="attempt_outcome",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    outcome__isnull=True,
+                    settled_us__isnull=True,
+                    finished_at__isnull=True,
+                )
+                | Q(
+                    outcome__isnull=False,
+                    settled_us__gte=0,
+                    finished_at__isnull=False,
+                    is_billable__isnull=False,
+                ),
+                name="attempt_settled_with_outcome",
+            ),
+            models.CheckConstraint(condition=Q(held_us__gte=0), name="attempt_held"),
+        ]
+        indexes: ClassVar = [
+            models.Index("pool", name="attempt_live", condition=Q(outcome=None)),
+            models.Index("finished_at", name="attempt_finished"),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.job_id}"
+
+
+class UsageEvent(TenantOwned):
+    """One immutable counted fact; its source makes it countable once."""
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.TextField()
+    meter = models.TextField()
+    quantity = models.BigIntegerField()
+    job = models.ForeignKey(
+        Job, on_delete=models.PROTECT, related_name="usage_events", db_constraint=False
+    )
+    occurred_at = models.DateTimeField(db_default=Now())
+
+    class Meta(TenantOwned.Meta):
+        db_table = "usage_events"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "source"], name="usage_event_counted_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(quantity__gte=0), name="usage_event_quantity"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index("tenant", "meter", "occurred_at", name="usage_event_period"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} {self.meter} ({self.source})"
+
+
+class LeaderLease(models.Model):
+    """Who leads; each change of leader raises the term, which fences its writes."""
+
+    name = models.TextField(primary_key=True)
+    holder = models.TextField(blank=True, default="", db_default="")
+    term = models.BigIntegerField(default=0, db_default=0)
+    expires_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.name} term {self.term}"
+
+
+class Worker(models.Model):
+    """A worker process that reports itself; capacity is the sum of fresh ones."""
+
+    name = models.TextField(primary_key=True)
+    pool = models.TextField()
+    slots = models.PositiveIntegerField()
+    started_at = models.DateTimeField(db_default=Now())
+    last_seen_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,18 @@
+"""The composition root as Django applications."""
+
+from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
+
+
+class SiteConfig(AppConfig):
+    """Carries the commands that run the product as a whole."""
+
+    name = "taskqueue_site"
+    default = True
+
+
+class AdminConfig(admin_apps.AdminConfig):
+    """Django's admin with the product's own site."""
+
+    default = False
+    default_site = "taskqueue_site.admin.Site"

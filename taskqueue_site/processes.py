@@ -1,0 +1,162 @@
+"""Child processes that do not outlive the process that started them.
+
+Three nets, each under the one before: a child is stopped in order by its parent; the
+kernel signals it when the parent dies without a word (Linux); and whoever starts the
+same stack next finds it by a mark in its environment and stops it.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+#: Environment variable that names the stack or server directory a process belongs to.
+OWNER_VARIABLE = "STACK_OWNER"
+
+_PR_SET_PDEATHSIG = 1
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+
+class ServiceError(Exception):
+    """A part of the stack cannot run; the message is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The unprivileged user a root process runs a server as."""
+
+    uid: int
+    gid: int
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    owner: Path,
+    log: Path,
+    env: Mapping[str, str],
+    cwd: Path,
+    account: Account | None = None,
+    orphan_signal: int = signal.SIGTERM,
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, appending its output to `log`.
+
+    The own session keeps a Ctrl-C in the terminal from reaching it. `orphan_signal` is
+    what the kernel sends it should this process be killed.
+    """
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 (argv comes from our own tables)
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**env, OWNER_VARIABLE: str(owner)},
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=_follow_parent(orphan_signal),
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
+        )
+
+
+def stop_together(
+    processes: Iterable[subprocess.Popen[bytes]],
+    *,
+    patience: float,
+    with_signal: int = signal.SIGTERM,
+) -> None:
+    """Ask every process to end, wait `patience` seconds, then kill what is left.
+
+    Each is asked once, because a second SIGTERM tells a Celery worker to drop its work.
+    Descendants in the process's group are killed when it is gone.
+    """
+    asked = list(processes)
+    for process in asked:
+        if process.poll() is None:
+            process.send_signal(with_signal)
+    deadline = time.monotonic() + patience
+    for process in asked:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+        kill_group(process)
+        process.wait()
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill every process left in the session that `process` leads or led."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        # macOS answers EPERM for a group that holds only a zombie.
+        return
+
+
+def stop_leftovers(owner: Path, *, patience: float = 10.0) -> None:
+    """Stop the processes that a killed stack or server left behind."""
+    stop_processes(
+        (process for process in psutil.process_iter() if _belongs(process, owner)),
+        patience=patience,
+        with_signal=signal.SIGTERM,
+    )
+
+
+def stop_processes(
+    processes: Iterable[psutil.Process], *, patience: float, with_signal: int
+) -> None:
+    """Stop processes that are not our children, killing them after `patience` s."""
+    asked = list(processes)
+    for process in asked:
+        _signal(process, with_signal)
+    _, stubborn = psutil.wait_procs(asked, timeout=patience)
+    for process in stubborn:
+        _signal(process, signal.SIGKILL)
+    psutil.wait_procs(stubborn, timeout=patience)
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log that has text, for use in an error message."""
+    if not log.is_file():
+        return "(no log)"
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else "(empty log)"
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
+def _belongs(process: psutil.Process, owner: Path) -> bool:
+    if process.pid == os.getpid():
+        return False
+    try:
+        return bool(process.environ().get(OWNER_VARIABLE) == str(owner))
+    except (psutil.Error, OSError):
+        # Gone meanwhile, or another user's: neither can be ours.
+        return False
+
+
+def _follow_parent(number: int) -> Callable[[], None]:
+    parent = os.getpid()
+
+    def follow() -> None:
+        if _prctl is not None:
+            _prctl(_PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:
+            # The parent died before the kernel was told to watch it.
+            os._exit(1)
+
+    return follow

@@ -1,0 +1,119 @@
+"""Tier, Tenant, Membership and ApiKey."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models.functions import Now
+
+from tenants.scoping import ScopedManager, TenantOwned
+
+#: A slug names the tenant in keys, object paths and queue names alike.
+slug_validator = RegexValidator(
+    r"\A[a-z0-9][a-z0-9_-]{0,62}\Z",
+    "Use 1 to 63 lower-case letters, digits, '-' or '_', starting with a letter "
+    "or a digit.",
+)
+
+
+class Tier(models.Model):
+    """A weighted class of tenants, with the pool its tenants run in by default."""
+
+    name = models.TextField(primary_key=True, validators=[slug_validator])
+    weight = models.PositiveIntegerField(
+        default=1, db_default=1, validators=[MinValueValidator(1)]
+    )
+    default_pool = models.TextField(
+        default="shared", db_default="shared", validators=[slug_validator]
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(weight__gte=1), name="tier_weight_positive"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Tenant(models.Model):
+    """The paying isolation boundary; its slug is the key everywhere."""
+
+    slug = models.TextField(primary_key=True, validators=[slug_validator])
+    name = models.TextField(blank=True, default="", db_default="")
+    tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="tenants")
+    pool = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Own pool of workers; empty means the tier's.",
+    )
+    is_paused = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Stops dispatching this tenant's jobs; the API keeps accepting them.",
+    )
+    paused_reason = models.TextField(blank=True, default="", db_default="")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects: ClassVar[ScopedManager["Tenant"]] = ScopedManager("slug")
+
+    class Meta:
+        base_manager_name = "objects"
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @property
+    def pool_name(self) -> str:
+        """Return the pool this tenant's jobs run in."""
+        return self.pool or self.tier.default_pool
+
+
+class Membership(TenantOwned):
+    """A person's role in a tenant."""
+
+    class Role(models.TextChoices):
+        VIEWER = "viewer"
+        OPERATOR = "operator"
+        ADMIN = "admin"
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
+    )
+    role = models.TextField(choices=Role.choices, default=Role.VIEWER)
+
+    class Meta(TenantOwned.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "user"], name="membership_once_per_tenant"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.tenant_id} as {self.role}"
+
+
+class ApiKey(TenantOwned):
+    """A tenant's credential; the secret is shown once and only its digest is kept."""
+
+    id = models.TextField(
+        primary_key=True, help_text="The public part, shown to tell keys apart."
+    )
+    name = models.TextField(blank=True, default="", db_default="")
+    digest = models.TextField(
+        unique=True, editable=False, help_text="SHA-256 of the whole key, in hex."
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta(TenantOwned.Meta):
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"fq_live_{self.id}_…"

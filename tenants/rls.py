@@ -1,0 +1,77 @@
+"""Row-level security: the roles, the policies and the grants (wall two).
+
+`protect` goes into the migration that creates a tenant-owned table. Policies name the
+role they bind, and tables are FORCEd, so the owner of the tables sees nothing either
+until a scope has set a role (tenants/scoping.py).
+"""
+
+from typing import Any
+
+from django.db import connections
+from django.db.migrations import RunSQL
+
+from tenants.scoping import PLATFORM_ROLE, TENANT_ROLE
+
+BRIDGE_ROLE = "dtq_scopes"
+
+#: Roles belong to the whole server, so another database may have made them already.
+#: The login role is a member of both through a role that does not inherit: it may become
+#: either, and has the rights of neither until it does.
+CREATE_ROLES = f"""
+DO $$
+DECLARE wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['{TENANT_ROLE}', '{PLATFORM_ROLE}', '{BRIDGE_ROLE}'] LOOP
+        BEGIN
+            IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted) THEN
+                EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', wanted);
+            END IF;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
+    END LOOP;
+    IF NOT pg_has_role('{BRIDGE_ROLE}', '{TENANT_ROLE}', 'MEMBER')
+       OR NOT pg_has_role('{BRIDGE_ROLE}', '{PLATFORM_ROLE}', 'MEMBER') THEN
+        GRANT {TENANT_ROLE}, {PLATFORM_ROLE} TO {BRIDGE_ROLE};
+    END IF;
+    IF NOT pg_has_role(current_user, '{BRIDGE_ROLE}', 'USAGE') THEN
+        GRANT {BRIDGE_ROLE} TO CURRENT_USER;
+    END IF;
+END $$;
+"""
+
+_GRANT_PLATFORM = f"""
+GRANT USAGE ON SCHEMA public TO {PLATFORM_ROLE}, {TENANT_ROLE};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {PLATFORM_ROLE};
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {PLATFORM_ROLE};
+"""
+
+
+def protect(table: str, column: str = "tenant_id", *, writable: bool = True) -> RunSQL:
+    """Return the migration operation that puts a table behind row-level security."""
+    rights = "SELECT, INSERT, UPDATE, DELETE" if writable else "SELECT"
+    own = f"{column} = NULLIF(current_setting('app.tenant', true), '')"
+    return RunSQL(
+        f"""
+        ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+        ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
+        CREATE POLICY tenant_rows ON {table} TO {TENANT_ROLE}
+            USING ({own}) WITH CHECK ({own});
+        CREATE POLICY platform_rows ON {table} TO {PLATFORM_ROLE}
+            USING (true) WITH CHECK (true);
+        GRANT {rights} ON {table} TO {TENANT_ROLE};
+        GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {PLATFORM_ROLE};
+        """,
+        f"""
+        DROP POLICY tenant_rows ON {table};
+        DROP POLICY platform_rows ON {table};
+        ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY;
+        ALTER TABLE {table} DISABLE ROW LEVEL SECURITY;
+        """,
+    )
+
+
+def grant_platform_tables(*, using: str, **_: Any) -> None:
+    """Let platform staff work with the tables that no tenant owns."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(_GRANT_PLATFORM)

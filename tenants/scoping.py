@@ -1,0 +1,135 @@
+"""The two walls between tenants.
+
+Wall one is here and in Python: a tenant-owned model is reached through `ScopedManager`,
+which raises outside a scope and filters inside one. Wall two is in PostgreSQL: a scope
+opens a transaction as a role that row-level security binds (tenants/rls.py), so that a
+query which forgot its filter finds nothing instead of another tenant's rows.
+
+    with tenant_scope("t1"):                     # role dtq_tenant, rows of t1 only
+        Job.objects.count()
+    with all_tenants(reason="dispatch"):         # role dtq_platform, every row
+        Job.objects.count()
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.db import connection, models, transaction
+
+TENANT_ROLE = "dtq_tenant"
+PLATFORM_ROLE = "dtq_platform"
+
+_ENTER = "SELECT set_config('role', %s, true), set_config('app.tenant', %s, true)"
+
+ModelT = TypeVar("ModelT", bound=models.Model)
+
+
+class UnscopedQueryError(RuntimeError):
+    """A tenant-owned table was reached outside `tenant_scope` and `all_tenants`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the running code may see: one tenant's rows, or every row for a reason."""
+
+    tenant: str | None
+    reason: str = ""
+
+    @property
+    def role(self) -> str:
+        """Return the PostgreSQL role that enforces this scope."""
+        return PLATFORM_ROLE if self.tenant is None else TENANT_ROLE
+
+
+_current: ContextVar[Scope | None] = ContextVar("scope", default=None)
+
+
+def current_scope() -> Scope:
+    """Return the scope in force.
+
+    Raises UnscopedQueryError outside any.
+    """
+    scope = _current.get()
+    if scope is None:
+        raise UnscopedQueryError(
+            "tenant-owned rows are read inside tenant_scope(slug) "
+            "or all_tenants(reason=…)"
+        )
+    return scope
+
+
+@contextmanager
+def tenant_scope(slug: str) -> Iterator[None]:
+    """Open a transaction that sees and writes the rows of one tenant only."""
+    if not slug:
+        raise ValueError("tenant_scope needs a tenant's slug")
+    with _scope(Scope(tenant=slug)):
+        yield
+
+
+@contextmanager
+def all_tenants(*, reason: str) -> Iterator[None]:
+    """Open a transaction that sees every tenant; the reason is for the reader."""
+    with _scope(Scope(tenant=None, reason=reason)):
+        yield
+
+
+@contextmanager
+def _scope(scope: Scope) -> Iterator[None]:
+    nested = connection.in_atomic_block
+    outer = _current.get()
+    with transaction.atomic():
+        _enter(scope)
+        token = _current.set(scope)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+        # A savepoint that is released keeps SET LOCAL, so the outer scope is put back;
+        # the end of a transaction, or of a savepoint rolled back, does it by itself.
+        if nested and not connection.needs_rollback:
+            _enter(outer)
+
+
+def _enter(scope: Scope | None) -> None:
+    role = "none" if scope is None else scope.role
+    tenant = "" if scope is None or scope.tenant is None else scope.tenant
+    with connection.cursor() as cursor:
+        cursor.execute(_ENTER, [role, tenant])
+
+
+class ScopedManager(models.Manager[ModelT]):
+    """Refuses unscoped queries and filters by the tenant in force."""
+
+    def __init__(self, tenant_field: str = "tenant_id") -> None:
+        super().__init__()
+        self.tenant_field = tenant_field
+
+    def get_queryset(self) -> models.QuerySet[ModelT]:
+        """Return the rows of the scope in force."""
+        rows = super().get_queryset()
+        scope = current_scope()
+        if scope.tenant is None:
+            return rows
+        return rows.filter(**{self.tenant_field: scope.tenant})
+
+
+class TenantOwned(models.Model):
+    """Base of every table whose rows belong to one tenant.
+
+    The migration that creates such a table also calls `rls.protect` on it.
+    """
+
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.PROTECT, related_name="+"
+    )
+
+    objects: ScopedManager[Any] = ScopedManager()
+
+    class Meta:
+        abstract = True
+        base_manager_name = "objects"
+        default_manager_name = "objects"

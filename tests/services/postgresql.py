@@ -1,0 +1,176 @@
+"""PostgreSQL, and in it the role and the database that the tests use.
+
+Row-level security does not bind a superuser, so the tests run as a login role with no
+more rights than the product asks of its own: it may create databases and roles.
+"""
+
+import getpass
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from urllib.parse import urlencode
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import parse_dsn
+
+from taskqueue_site import embedded
+from tests.services.service import Service, ServiceUnavailable, Wish
+
+ROLE = "dtq_test"
+ROLE_RIGHTS = "LOGIN NOSUPERUSER CREATEDB CREATEROLE NOINHERIT NOBYPASSRLS"
+#: Made by a migration for the whole server; another run may have made them first.
+SHARED_ROLES = ("dtq_tenant", "dtq_platform")
+#: Any number, as long as every run takes the same one.
+ROLE_LOCK = 0x64747154
+
+
+@contextmanager
+def provide(wish: Wish) -> Iterator[Service]:
+    """Take DATABASE_URL, else a local server that admits us as a superuser, else ours.
+
+    Raises ServiceUnavailable if DATABASE_URL cannot be used for tests.
+    """
+    if given := wish.environ.get("DATABASE_URL"):
+        for line in faults_of(given):
+            print(f"{'postgresql':<12}note     {line}", flush=True)
+        yield _service("given", given)
+    elif not wish.private and (admin := _local_superuser()):
+        with _database_of_our_own(admin) as url:
+            yield _service("found", url)
+    else:
+        with (
+            embedded.postgresql(wish.scratch / "postgresql") as admin,
+            _database_of_our_own(admin) as url,
+        ):
+            yield _service("started", url)
+
+
+def faults_of(url: str) -> list[str]:
+    """Return what makes this URL's role a poor one for tests, one line each.
+
+    Raises ServiceUnavailable if it cannot create databases or does not get in.
+    """
+    try:
+        with closing(_connect(url)) as opened, opened.cursor() as cursor:
+            cursor.execute(
+                "SELECT rolsuper OR rolbypassrls, rolcreatedb OR rolsuper"
+                " FROM pg_roles WHERE rolname = current_user"
+            )
+            above_policies, may_create = cursor.fetchone() or (False, False)
+    except psycopg2.OperationalError as error:
+        reason = " ".join(str(error).split())
+        raise ServiceUnavailable(f"DATABASE_URL cannot be used: {reason}") from error
+    if not may_create:
+        raise ServiceUnavailable(
+            "DATABASE_URL cannot be used: its role may not create databases"
+        )
+    if above_policies:
+        return ["the role of DATABASE_URL is not bound by row-level security"]
+    return []
+
+
+def url_of(parts: Mapping[str, str], *, user: str, password: str, name: str) -> str:
+    """Return a URL for the server of `parts` (as from parse_dsn) with another login.
+
+    A socket directory goes into the query, where both libpq and Django look for it.
+    """
+    host, port = parts.get("host", ""), parts.get("port", "5432")
+    if host.startswith("/"):
+        query = urlencode({"host": host, "port": port})
+        return f"postgresql://{user}:{password}@/{name}?{query}"
+    return f"postgresql://{user}:{password}@{host}:{port}/{name}"
+
+
+def _local_superuser(host: str = "127.0.0.1", port: int = 5432) -> str | None:
+    for user in ("postgres", getpass.getuser()):
+        url = f"postgresql://{user}@{host}:{port}/postgres"
+        try:
+            with closing(_connect(url)) as opened:
+                if opened.info.parameter_status("is_superuser") == "on":
+                    return url
+        except psycopg2.OperationalError:
+            continue
+    return None
+
+
+@contextmanager
+def _database_of_our_own(admin: str) -> Iterator[str]:
+    """Make an empty database, and drop it with all that the tests named after it."""
+    name, password = f"dtq_{os.getpid()}", secrets.token_urlsafe(24)
+    with closing(_connect(admin)) as server:
+        _ensure_role(server, password)
+        _execute(
+            server,
+            sql.SQL("CREATE DATABASE {} OWNER {}").format(
+                sql.Identifier(name), sql.Identifier(ROLE)
+            ),
+        )
+    try:
+        yield url_of(parse_dsn(admin), user=ROLE, password=password, name=name)
+    finally:
+        with closing(_connect(admin)) as server:
+            _drop_databases(server, name)
+
+
+def _ensure_role(server: Connection, password: str) -> None:
+    """Give the test role its rights; runs that start together take turns."""
+    server.autocommit = False
+    with server, server.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ROLE_LOCK])
+        cursor.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)",
+            [[ROLE, *SHARED_ROLES]],
+        )
+        present = {name for (name,) in cursor.fetchall()}
+        role = sql.Identifier(ROLE)
+        verb = sql.SQL("ALTER" if ROLE in present else "CREATE")
+        cursor.execute(
+            sql.SQL("{} ROLE {} {} PASSWORD {}").format(
+                verb, role, sql.SQL(ROLE_RIGHTS), sql.Literal(password)
+            )
+        )
+        # From PostgreSQL 16 on only an administrator of a role may pass it on.
+        for shared in sorted(present - {ROLE}):
+            cursor.execute(
+                sql.SQL("GRANT {} TO {} WITH ADMIN OPTION").format(
+                    sql.Identifier(shared), role
+                )
+            )
+    server.autocommit = True
+
+
+def _drop_databases(server: Connection, name: str) -> None:
+    with server.cursor() as cursor:
+        # Django tests in `test_<name>`; parallel runs add a suffix.
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE datname ~ %s",
+            [rf"^(test_)?{name}(_.+)?$"],
+        )
+        names = [found for (found,) in cursor.fetchall()]
+    for found in names:
+        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        _execute(server, drop.format(sql.Identifier(found)))
+
+
+def _execute(server: Connection, statement: sql.Composed) -> None:
+    with server.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def _connect(url: str) -> Connection:
+    """Open a connection outside any transaction, as CREATE DATABASE demands."""
+    opened: Connection = psycopg2.connect(url, connect_timeout=5)
+    opened.autocommit = True
+    return opened
+
+
+def _service(how: str, url: str) -> Service:
+    parts = parse_dsn(url)
+    host = parts.get("host", "")
+    where = host if host.startswith("/") else f"{host}:{parts.get('port', 5432)}"
+    return Service(
+        name="postgresql", how=how, where=where, environment={"DATABASE_URL": url}
+    )
