@@ -46,9 +46,9 @@ Bound
     N is the number of slots plus the jobs published but not started, C a tenant's
     longest attempt, `hold` its largest hold, `delta` the refresh step, w the weight;
     3 * N * K if one of them enters the interval in debt. It does not depend on the
-    quality of the estimates. It needs `refresh` to be called for a running attempt
-    before its elapsed time passes its charge. Shorter attempts are the only way to
-    a smaller bound: a running attempt is never interrupted here.
+    quality of the estimates. It needs `refresh` for each running attempt at least
+    every `delta`. Shorter attempts are the only way to a smaller bound: a running
+    attempt is never interrupted here.
 
 Cost
     O(log n) amortised for each call, n being the tenants; `snapshot`, `resume` and
@@ -58,8 +58,8 @@ Limits
     One level of tenants. One thread. Charges are whole microseconds; virtual time is
     in ticks, whole numbers, exact for the weights 1 to 16 and otherwise rounded down
     by less than one tick (1.4 millionths of a microsecond) for each attempt. Class
-    virtual times are forgotten when a tenant has nothing waiting, and are not part
-    of a snapshot. `remove_tenant` forgets debt: pause a tenant to keep it.
+    virtual times are forgotten when a tenant has no job left, and are not part of a
+    snapshot. `remove_tenant` forgets debt: pause a tenant to keep it.
 
 >>> scheduler: FairScheduler[int] = FairScheduler()
 >>> scheduler.set_tenant("small", weight=1000)
@@ -72,11 +72,12 @@ Limits
 ...     scheduler.settle(dispatch.job, actual_us=8_000)
 ...     picks.append(dispatch.tenant)
 >>> picks
-['large', 'small', 'large', 'large', 'small', 'large']
+['large', 'small', 'large', 'small', 'large', 'large']
 """
+# ruff: noqa: N818, S101 - exceptions are named for what happened; invariants are asserted
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from heapq import heapify, heappop, heappush
@@ -103,9 +104,11 @@ DELTA_US = 1_000_000
 FLOOR_US = 200
 """The least hold, in microseconds: a zero estimate must not start jobs for free."""
 
-# Virtual time advances TICKS / weight ticks for each microsecond, weight being in
-# thousandths. 720,720 is divisible by every number up to 16.
-_TICKS = 1000 * 720_720
+# Weights are in thousandths.
+_WEIGHT_ONE = 1000
+
+# How far a microsecond moves virtual time at weight 1; divisible by 1 to 16.
+_TICKS_PER_US = 720_720
 
 # Stale heap entries tolerated before a heap is rebuilt, beside one per live entry.
 _SLACK = 8
@@ -199,7 +202,7 @@ class FairScheduler(Generic[JobT]):
 
     def __init__(self, *, delta_us: int = DELTA_US) -> None:
         self._delta_us = delta_us
-        self._root = _Branch(weight=1000, parent=None)
+        self._root = _Branch(_WEIGHT_ONE, parent=None)
         self._tenants: dict[str, _Tenant] = {}
         self._waiting: dict[JobT, _Waiting] = {}
         self._flights: dict[JobT, _Flight] = {}
@@ -265,12 +268,13 @@ class FairScheduler(Generic[JobT]):
         return True
 
     def withdraw(self, job: JobT) -> bool:
-        """Forget a waiting job, cancelled or not eligible; return whether it was one."""
+        """Forget a waiting job that may not start; return whether it was known."""
         waiting = self._waiting.pop(job, None)
         if waiting is None:
             return False
         waiting.queue.jobs.discard(waiting)
         _place(waiting.queue)
+        waiting.queue.tenant.forget_queues_if_drained()
         return True
 
     # Decisions and charges
@@ -315,6 +319,7 @@ class FairScheduler(Generic[JobT]):
         # After the charge: a tenant held by its cap must be lifted from its true
         # virtual time, not from one that still holds the estimate.
         _place(flight.queue)
+        flight.queue.tenant.forget_queues_if_drained()
 
     # Rebuilding from the ledger
 
@@ -365,7 +370,7 @@ class FairScheduler(Generic[JobT]):
             tenant=tenant,
             weight=node.weight,
             virtual_time=node.virtual_time,
-            ahead_us=(node.virtual_time - self._root.clock) * 1000 // _TICKS,
+            ahead_us=(node.virtual_time - self._root.clock) // _TICKS_PER_US,
             used_us=node.used_us,
             in_flight=node.in_flight,
             waiting=node.waiting(),
@@ -426,6 +431,11 @@ def _checked(cost_us: int) -> int:
     if cost_us < 0:
         raise ValueError(f"a cost is not negative, but {cost_us} was given")
     return cost_us
+
+
+def _ticks(cost_us: int, weight: int) -> int:
+    """Return how far the cost moves virtual time at this weight."""
+    return cost_us * _TICKS_PER_US * _WEIGHT_ONE // weight
 
 
 class _Ranked:
@@ -525,7 +535,7 @@ class _Node(_Ranked):
     def charge(self, before_us: int, after_us: int, weight: int) -> None:
         """Replace a charge by another one made at the same weight."""
         # Totals are converted, not differences: rounding cannot pile up.
-        self.virtual_time += after_us * _TICKS // weight - before_us * _TICKS // weight
+        self.virtual_time += _ticks(after_us, weight) - _ticks(before_us, weight)
         self.used_us += after_us - before_us
 
 
@@ -557,13 +567,13 @@ class _Branch(_Node):
             child.virtual_time = max(child.virtual_time, self.clock)
         self.ready.put(child, child.key(head))
 
-    def check_children(self, children: "Iterator[_Node] | Any") -> None:
+    def check_children(self, children: Iterable[_Node]) -> None:
         self.ready.check_invariants()
         ranked = 0
         for child in children:
             head = child.head()
-            assert (head is not None) == (child.entry is not None)
-            if head is not None:
+            assert (head is None) == (child.entry is None)
+            if head is not None and child.entry is not None:
                 ranked += 1
                 assert child.entry[:-2] == child.key(head)
         assert ranked == len(self.ready)
@@ -587,6 +597,11 @@ class _Tenant(_Branch):
         if priority not in self.queues:
             self.queues[priority] = _Queue(priority, self)
         return self.queues[priority]
+
+    def forget_queues_if_drained(self) -> None:
+        """Free the memory of the queues once no job is waiting or in flight."""
+        if not self.ready and not self.in_flight:
+            self.queues.clear()
 
     def waiting(self) -> int:
         return sum(len(queue.jobs) for queue in self.queues.values())

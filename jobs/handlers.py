@@ -15,6 +15,8 @@ from uuid import UUID
 
 JSONDict = dict[str, Any]
 
+DEFAULT_PRIOR_US: Final = 1_000_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
@@ -55,9 +57,9 @@ class Kind:
     handler: Handler
     max_attempts: int = 5
     #: Worker-microseconds assumed before anything of this kind was measured.
-    prior_us: int = 1_000_000
-    #: Called in a transaction of its own when the job is dead for good.
-    on_dead: Callable[[Assignment], None] | None = None
+    prior_us: int = DEFAULT_PRIOR_US
+    #: Called in the transaction that declares the job dead.
+    on_dead: Callable[[UUID], None] | None = None
 
 
 class UnknownKindError(LookupError):
@@ -88,3 +90,16 @@ def get(name: str) -> Kind:
 def names() -> list[str]:
     """Return the names of every registered kind."""
     return sorted(_kinds)
+
+
+def bury(kind: str, job_id: UUID) -> None:
+    """Let a kind write what the death of its job means, in the open transaction."""
+    known = _kinds.get(kind)
+    if known is not None and known.on_dead is not None:
+        known.on_dead(job_id)
+
+
+def prior_us(kind: str) -> int:
+    """Return the cost assumed for a kind of which nothing was measured yet."""
+    known = _kinds.get(kind)
+    return DEFAULT_PRIOR_US if known is None else known.prior_us

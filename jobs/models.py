@@ -87,7 +87,11 @@ class Job(TenantOwned):
         ]
         indexes: ClassVar = [
             models.Index(
-                "tenant", "priority", "id", name="job_queue", condition=Q(state="queued")
+                "tenant",
+                "priority",
+                "id",
+                name="job_queue",
+                condition=Q(state="queued"),
             ),
             models.Index(
                 "run_after",

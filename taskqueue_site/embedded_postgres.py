@@ -54,6 +54,7 @@ class EmbeddedPostgres:
         self._directory = directory.resolve()
         self._log = self._directory / "log" / "postgresql.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._sockets: Path | None = None
         self._version = ""
 
     def start(self) -> str:
@@ -69,7 +70,7 @@ class EmbeddedPostgres:
             _create_data(programs, data, account)
         placement.link_data_folder(self._directory, data)
         _clear_leftovers(data)
-        sockets = placement.socket_folder(data, account)
+        self._sockets = sockets = placement.socket_folder(data, account)
         self._process = self._launch(programs, data, sockets, account)
         try:
             self._version = _prepare_database(self._connect(sockets))
@@ -83,6 +84,8 @@ class EmbeddedPostgres:
         if self._process is not None:
             # SIGINT is PostgreSQL's fast shutdown.
             stop_together([self._process], patience=30, with_signal=signal.SIGINT)
+        if self._sockets is not None:
+            shutil.rmtree(self._sockets, ignore_errors=True)
 
     def alive(self) -> bool:
         """Return whether the server process runs."""
@@ -134,7 +137,7 @@ def _create_data(programs: Path, data: Path, account: Account | None) -> None:
     draft.mkdir(mode=0o700)
     if account:
         os.chown(draft, account.uid, account.gid, follow_symlinks=False)
-    made = subprocess.run(  # noqa: S603
+    made = subprocess.run(
         [
             str(programs / "initdb"),
             f"--pgdata={draft}",
@@ -189,7 +192,9 @@ def _clear_leftovers(data: Path) -> None:
 def _serves(process: psutil.Process, data: Path) -> bool:
     """Return whether this is a PostgreSQL process of `data`: all of them work in it."""
     try:
-        return process.name() == "postgres" and process.cwd() == str(data.resolve())
+        return bool(
+            process.name() == "postgres" and process.cwd() == str(data.resolve())
+        )
     except (psutil.Error, OSError):
         return False
 

@@ -30,7 +30,9 @@ def _read_env_file(path: Path) -> dict[str, str]:
 
 #: What the user set: the process environment over `.env`.
 USER_ENV = {**_read_env_file(BASE_DIR / ".env"), **os.environ}
-STACK_DATA = Path(USER_ENV.get("STACK_DATA", BASE_DIR / ".stack")).expanduser().resolve()
+STACK_DATA = (
+    Path(USER_ENV.get("STACK_DATA", BASE_DIR / ".stack")).expanduser().resolve()
+)
 
 env = environ.Env()
 env.ENVIRON = {**_read_env_file(STACK_DATA / "stack.env"), **USER_ENV}
@@ -220,6 +222,10 @@ CELERY_DB_REUSE_MAX = 1_000_000_000
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 #: Seconds until a published attempt that no free worker started is replaced.
 START_TIMEOUT_SECONDS = env.int("START_TIMEOUT_SECONDS", default=15)
+#: Seconds one step of a job may take before it counts as stuck.
+STEP_TIMEOUT_SECONDS = env.int("STEP_TIMEOUT_SECONDS", default=900)
+#: Times a job's worker may vanish before the job counts as poison.
+MAX_LOSSES = env.int("MAX_LOSSES", default=3)
 #: Registers the `sleep` kind and its endpoint, for load tests.
 SYNTHETIC_KINDS = env.bool("SYNTHETIC_KINDS", default=False)
 #: Rows of a file written per transaction.

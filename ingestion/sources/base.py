@@ -116,7 +116,11 @@ class FieldError(Exception):
 
 
 class Row(NamedTuple):
-    """One accepted row, in the terms of `fintech_transactions`."""
+    """One accepted row, in the terms of `fintech_transactions`.
+
+    `amount` has exactly two decimals, `txn_timestamp` is in UTC, `row_hash` has 32
+    bytes, and `raw_row` maps every column of the file to its text as given.
+    """
 
     txn_id: str
     source_txn_id: str
@@ -130,7 +134,7 @@ class Row(NamedTuple):
     direction: str
     txn_timestamp: datetime
     raw_row: Mapping[str, str]
-    row_hash: str
+    row_hash: bytes
 
 
 class Reject(NamedTuple):

@@ -28,9 +28,10 @@ MAX_RECORD_LINES = 1000
 
 Outcome = list[str] | Reject
 
-_QUOTED = r'[ \t]*"([^"]*(?:""[^"]*)*)"[ \t]*'
-_FIELD = re.compile(rf'(?:{_QUOTED}|([^",\r\n]*))(,|\Z)')
-_OPEN_FIELD = re.compile(r'[ \t]*"[^"]*(?:""[^"]*)*\Z')
+# A field that is unquoted, or quoted without a doubled quote in it.
+_SIMPLE_FIELD = re.compile(r'(?:[ \t]*"([^"]*)"[ \t]*|([^",\r\n]*))(,|\Z)')
+_OPENING_QUOTE = re.compile(r'[ \t]*"')
+_AFTER_QUOTE = re.compile(r"[ \t]*(,|\Z)")
 
 
 def chunks(blocks: Iterable[bytes], size: int = CHUNK_BYTES) -> Iterator[bytes]:
@@ -79,20 +80,49 @@ def split_record(text: str) -> list[str] | None:
 def opens_quote(text: str) -> bool:
     """Return whether `text` is well formed up to a quoted field that it leaves open."""
     _, end = _scan(text)
-    return _OPEN_FIELD.match(text, end) is not None
+    opening = _OPENING_QUOTE.match(text, end)
+    return opening is not None and _closing_quote(text, opening.end()) < 0
 
 
 def _scan(text: str) -> tuple[list[str], int]:
     """Return the well-formed fields, and where they end (past the text: everywhere)."""
     fields: list[str] = []
     start = 0
-    while match := _FIELD.match(text, start):
-        quoted, plain, separator = match.groups()
-        fields.append(plain if quoted is None else quoted.replace('""', '"'))
+    while found := _simple_field(text, start) or _escaped_field(text, start):
+        value, separator, start = found
+        fields.append(value)
         if not separator:
             return fields, len(text) + 1
-        start = match.end()
     return fields, start
+
+
+def _simple_field(text: str, start: int) -> tuple[str, str, int] | None:
+    """Return value, separator and end of the field without doubled quotes."""
+    match = _SIMPLE_FIELD.match(text, start)
+    if not match:
+        return None
+    quoted, plain, separator = match.groups()
+    return plain if quoted is None else quoted, separator, match.end()
+
+
+def _escaped_field(text: str, start: int) -> tuple[str, str, int] | None:
+    """Return value, separator and end of the field with doubled quotes."""
+    opening = _OPENING_QUOTE.match(text, start)
+    if not opening or (end := _closing_quote(text, opening.end())) < 0:
+        return None
+    after = _AFTER_QUOTE.match(text, end + 1)
+    if not after:
+        return None
+    value = text[opening.end() : end].replace('""', '"')
+    return value, after[1], after.end()
+
+
+def _closing_quote(text: str, start: int) -> int:
+    # One regular expression could say this, but it would keep a frame per pair.
+    end = text.find('"', start)
+    while end >= 0 and text.startswith('"', end + 1):
+        end = text.find('"', end + 2)
+    return end
 
 
 def _plain_fields(raw: bytes) -> list[str] | None:
@@ -161,7 +191,8 @@ class RecordReader:
         if not raw.strip():
             return None
         if size > MAX_RECORD_BYTES:
-            return self._too_long(line, _text(raw).split(","))
+            fields, end = _scan(_text(raw))
+            return self._too_long(line, [*fields, _text(raw)[end:]])
         if raw.count(b'"') % 2:
             return self._joined(line, raw)
         return self._parsed(line, raw)
@@ -172,7 +203,8 @@ class RecordReader:
         if not opens_quote(text):
             return _reject(line, Reason.MALFORMED_CSV, text)
         taken, closed = self._take_to_closing_line(len(raw))
-        outcome = self._parsed(line, raw + b"".join(part for part, _ in taken))
+        if closed:
+            outcome = self._parsed(line, raw + b"".join(part for part, _ in taken))
         if not closed or self._failed(outcome, taken):
             self._ahead.extendleft(reversed(taken))
             return _reject(line, Reason.UNCLOSED_QUOTE, text)

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from taskqueue_site.processes import ServiceError
 from tests.services import chromium, postgresql, rabbitmq, redis, s3
-from tests.services.service import Finder, ServiceUnavailable, Wish
+from tests.services.service import Finder, Wish
 
 FINDERS: Mapping[str, Finder] = {
     "postgresql": postgresql.provide,
@@ -27,12 +28,14 @@ FINDERS: Mapping[str, Finder] = {
 def main() -> int:
     """Return the exit code of the command, or 1 if a service is missing."""
     wanted = _arguments()
-    # From here on SIGTERM unwinds like Ctrl-C, so nothing stays behind.
+    # From here on SIGTERM unwinds like Ctrl-C, so nothing stays behind. A shell that
+    # runs us in the background had Ctrl-C ignored, in us and in all that we start.
     signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with _services(wanted.only, wanted.private) as environ:
             return _run_to_end(wanted.command, environ)
-    except ServiceUnavailable as error:
+    except ServiceError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -64,18 +67,16 @@ def _stop(signum: int, _frame: FrameType | None) -> NoReturn:
 
 
 @contextmanager
-def _services(
-    only: Sequence[str], private: Sequence[str]
-) -> Iterator[dict[str, str]]:
+def _services(only: Sequence[str], private: Sequence[str]) -> Iterator[dict[str, str]]:
     """Find or start the services, and hand out the environment that names them."""
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dtq-")))
+        # A server that must not run as root reaches its own folder in there.
+        scratch.chmod(0o711)
         environ = os.environ | {"STACK_DATA": str(scratch / "stack")}
         environ.setdefault("STORAGE_URL", f"file://{scratch / 'objects'}")
         for name in only or FINDERS:
-            wish = Wish(
-                environ=os.environ, scratch=scratch, private=name in private
-            )
+            wish = Wish(environ=os.environ, scratch=scratch, private=name in private)
             service = stack.enter_context(FINDERS[name](wish))
             print(service, flush=True)
             environ |= service.environment

@@ -4,8 +4,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from taskqueue_site.processes import ServiceError
 from tests.services import debian
-from tests.services.service import Service, ServiceUnavailable, Wish
+from tests.services.service import Service, Wish
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOW_TO_GET = (
@@ -18,16 +19,16 @@ HOW_TO_GET = (
 def provide(wish: Wish) -> Iterator[Service]:
     """Find a browser, or install one.
 
-    Raises ServiceUnavailable if there is none and none may be installed.
+    Raises ServiceError if there is none and none may be installed.
     """
     if given := wish.environ.get("CHROMIUM"):
         if shutil.which(given) is None:
-            raise ServiceUnavailable(f"CHROMIUM={given} is not a program")
+            raise ServiceError(f"CHROMIUM={given} is not a program")
         yield _service("given", given)
     elif found := _on_path(wish):
         yield _service("found", found)
     elif not debian.may_install():
-        raise ServiceUnavailable(HOW_TO_GET)
+        raise ServiceError(HOW_TO_GET)
     else:
         debian.install("chromium", scratch=wish.scratch)
         yield _service("started", _on_path(wish) or "chromium")
@@ -39,6 +40,4 @@ def _on_path(wish: Wish) -> str | None:
 
 
 def _service(how: str, path: str) -> Service:
-    return Service(
-        name="chromium", how=how, where=path, environment={"CHROMIUM": path}
-    )
+    return Service(name="chromium", how=how, where=path, environment={"CHROMIUM": path})

@@ -5,8 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.services.process import last_line
-from tests.services.service import ServiceUnavailable
+from taskqueue_site.processes import ServiceError, last_line
 
 
 def may_install() -> bool:
@@ -17,7 +16,7 @@ def may_install() -> bool:
 def install(package: str, *, scratch: Path) -> None:
     """Install one package, with one line to the reader before it starts.
 
-    Raises ServiceUnavailable if apt-get fails.
+    Raises ServiceError if apt-get fails.
     """
     print(f"{'apt-get':<12}installs {package}, which may take minutes", flush=True)
     log = scratch / f"apt-get-{package}.log"
@@ -34,6 +33,4 @@ def install(package: str, *, scratch: Path) -> None:
                 check=False,
             )
     if done.returncode != 0:
-        raise ServiceUnavailable(
-            f"apt-get install {package} failed: {last_line(log)}"
-        )
+        raise ServiceError(f"apt-get install {package} failed: {last_line(log)}")

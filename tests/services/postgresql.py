@@ -7,18 +7,18 @@ more rights than the product asks of its own: it may create databases and roles.
 import getpass
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from urllib.parse import urlencode
 
 import psycopg2
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
-from psycopg2.extensions import parse_dsn
+from psycopg2.extensions import connection, parse_dsn
 
-from taskqueue_site import embedded
-from tests.services.service import Service, ServiceUnavailable, Wish
+from taskqueue_site.embedded import EmbeddedPostgres
+from taskqueue_site.processes import ServiceError
+from tests.services.service import Service, Wish
 
+LOCAL = "127.0.0.1:5432"
 ROLE = "dtq_test"
 ROLE_RIGHTS = "LOGIN NOSUPERUSER CREATEDB CREATEROLE NOINHERIT NOBYPASSRLS"
 #: Made by a migration for the whole server; another run may have made them first.
@@ -31,27 +31,28 @@ ROLE_LOCK = 0x64747154
 def provide(wish: Wish) -> Iterator[Service]:
     """Take DATABASE_URL, else a local server that admits us as a superuser, else ours.
 
-    Raises ServiceUnavailable if DATABASE_URL cannot be used for tests.
+    Raises ServiceError if DATABASE_URL cannot be used for tests.
     """
     if given := wish.environ.get("DATABASE_URL"):
         for line in faults_of(given):
             print(f"{'postgresql':<12}note     {line}", flush=True)
         yield _service("given", given)
-    elif not wish.private and (admin := _local_superuser()):
-        with _database_of_our_own(admin) as url:
+    elif not wish.private and (superuser := _local_superuser()):
+        with _database_of_our_own(superuser) as url:
             yield _service("found", url)
     else:
-        with (
-            embedded.postgresql(wish.scratch / "postgresql") as admin,
-            _database_of_our_own(admin) as url,
-        ):
-            yield _service("started", url)
+        # Its login has the rights of ROLE, and the whole server is thrown away.
+        server = EmbeddedPostgres(wish.scratch)
+        try:
+            yield _service("started", server.start())
+        finally:
+            server.stop()
 
 
 def faults_of(url: str) -> list[str]:
     """Return what makes this URL's role a poor one for tests, one line each.
 
-    Raises ServiceUnavailable if it cannot create databases or does not get in.
+    Raises ServiceError if it cannot create databases or does not get in.
     """
     try:
         with closing(_connect(url)) as opened, opened.cursor() as cursor:
@@ -62,9 +63,9 @@ def faults_of(url: str) -> list[str]:
             above_policies, may_create = cursor.fetchone() or (False, False)
     except psycopg2.OperationalError as error:
         reason = " ".join(str(error).split())
-        raise ServiceUnavailable(f"DATABASE_URL cannot be used: {reason}") from error
+        raise ServiceError(f"DATABASE_URL cannot be used: {reason}") from error
     if not may_create:
-        raise ServiceUnavailable(
+        raise ServiceError(
             "DATABASE_URL cannot be used: its role may not create databases"
         )
     if above_policies:
@@ -72,50 +73,35 @@ def faults_of(url: str) -> list[str]:
     return []
 
 
-def url_of(parts: Mapping[str, str], *, user: str, password: str, name: str) -> str:
-    """Return a URL for the server of `parts` (as from parse_dsn) with another login.
-
-    A socket directory goes into the query, where both libpq and Django look for it.
-    """
-    host, port = parts.get("host", ""), parts.get("port", "5432")
-    if host.startswith("/"):
-        query = urlencode({"host": host, "port": port})
-        return f"postgresql://{user}:{password}@/{name}?{query}"
-    return f"postgresql://{user}:{password}@{host}:{port}/{name}"
-
-
-def _local_superuser(host: str = "127.0.0.1", port: int = 5432) -> str | None:
+def _local_superuser() -> str | None:
+    """Return who may administer the local server without a password, if anyone."""
     for user in ("postgres", getpass.getuser()):
-        url = f"postgresql://{user}@{host}:{port}/postgres"
         try:
-            with closing(_connect(url)) as opened:
+            with closing(_connect(f"postgresql://{user}@{LOCAL}/postgres")) as opened:
                 if opened.info.parameter_status("is_superuser") == "on":
-                    return url
+                    return user
         except psycopg2.OperationalError:
             continue
     return None
 
 
 @contextmanager
-def _database_of_our_own(admin: str) -> Iterator[str]:
+def _database_of_our_own(superuser: str) -> Iterator[str]:
     """Make an empty database, and drop it with all that the tests named after it."""
+    administration = f"postgresql://{superuser}@{LOCAL}/postgres"
     name, password = f"dtq_{os.getpid()}", secrets.token_urlsafe(24)
-    with closing(_connect(admin)) as server:
+    with closing(_connect(administration)) as server:
         _ensure_role(server, password)
-        _execute(
-            server,
-            sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                sql.Identifier(name), sql.Identifier(ROLE)
-            ),
-        )
+        create = sql.SQL("CREATE DATABASE {} OWNER {}")
+        _execute(server, create.format(sql.Identifier(name), sql.Identifier(ROLE)))
     try:
-        yield url_of(parse_dsn(admin), user=ROLE, password=password, name=name)
+        yield f"postgresql://{ROLE}:{password}@{LOCAL}/{name}"
     finally:
-        with closing(_connect(admin)) as server:
+        with closing(_connect(administration)) as server:
             _drop_databases(server, name)
 
 
-def _ensure_role(server: Connection, password: str) -> None:
+def _ensure_role(server: connection, password: str) -> None:
     """Give the test role its rights; runs that start together take turns."""
     server.autocommit = False
     with server, server.cursor() as cursor:
@@ -142,7 +128,7 @@ def _ensure_role(server: Connection, password: str) -> None:
     server.autocommit = True
 
 
-def _drop_databases(server: Connection, name: str) -> None:
+def _drop_databases(server: connection, name: str) -> None:
     with server.cursor() as cursor:
         # Django tests in `test_<name>`; parallel runs add a suffix.
         cursor.execute(
@@ -155,14 +141,14 @@ def _drop_databases(server: Connection, name: str) -> None:
         _execute(server, drop.format(sql.Identifier(found)))
 
 
-def _execute(server: Connection, statement: sql.Composed) -> None:
+def _execute(server: connection, statement: sql.Composed) -> None:
     with server.cursor() as cursor:
         cursor.execute(statement)
 
 
-def _connect(url: str) -> Connection:
+def _connect(url: str) -> connection:
     """Open a connection outside any transaction, as CREATE DATABASE demands."""
-    opened: Connection = psycopg2.connect(url, connect_timeout=5)
+    opened: connection = psycopg2.connect(url, connect_timeout=5)
     opened.autocommit = True
     return opened
 

@@ -1,7 +1,6 @@
-"""Starting a server for the tests, waiting until it answers, and stopping all of it."""
+"""Running a server for the tests, from its first answer until they end."""
 
 import os
-import signal
 import socket
 import subprocess
 import time
@@ -9,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.services.service import ServiceUnavailable
+from taskqueue_site.processes import ServiceError, last_line, spawn, stop_together
 
 START_SECONDS = 120
 STOP_SECONDS = 30
@@ -34,29 +33,22 @@ def answers(port: int) -> bool:
 def running(
     command: Sequence[str],
     *,
-    environ: Mapping[str, str],
-    log: Path,
+    folder: Path,
     ready: Callable[[], bool],
+    environ: Mapping[str, str] = os.environ,
 ) -> Iterator[None]:
     """Run a server from the moment it is ready until the block is left.
 
-    It leads a session of its own: Ctrl-C reaches the tests, and the server stops only
-    after them. Raises ServiceUnavailable if it ends or stays silent.
+    Its log goes to `folder`. Raises ServiceError if it ends or stays silent.
     """
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    name = Path(command[0]).name
+    log = folder / f"{name}.log"
+    server = spawn(command, owner=folder, log=log, env=environ, cwd=folder)
     try:
-        _wait_until_ready(server, command[0], ready, log)
+        _wait_until_ready(server, name, ready, log)
         yield
     finally:
-        _stop_group(server)
+        stop_together([server], patience=STOP_SECONDS)
 
 
 def _wait_until_ready(
@@ -65,21 +57,7 @@ def _wait_until_ready(
     deadline = time.monotonic() + START_SECONDS
     while not ready():
         if server.poll() is not None:
-            raise ServiceUnavailable(f"{name} did not start: {last_line(log)}")
+            raise ServiceError(f"{name} did not start: {last_line(log)}")
         if time.monotonic() > deadline:
-            raise ServiceUnavailable(f"{name} did not answer in {START_SECONDS} s")
+            raise ServiceError(f"{name} did not answer in {START_SECONDS} s")
         time.sleep(0.1)
-
-
-def _stop_group(server: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(STOP_SECONDS)
-
-
-def last_line(log: Path) -> str:
-    """Return the last line with text in a log file."""
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")

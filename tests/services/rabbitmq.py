@@ -10,9 +10,10 @@ from pathlib import Path
 from amqp.exceptions import AMQPError
 from kombu import Connection
 
+from taskqueue_site.processes import ServiceError
 from tests.services import debian
 from tests.services.process import answers, free_port, running
-from tests.services.service import Service, ServiceUnavailable, Wish
+from tests.services.service import Service, Wish
 
 LOCAL = "amqp://guest:guest@127.0.0.1:5672"
 #: Debian puts wrappers on PATH that run only as root or rabbitmq; these are theirs.
@@ -27,13 +28,13 @@ HOW_TO_GET = (
 def provide(wish: Wish) -> Iterator[Service]:
     """Take BROKER_URL if it is AMQP, else a local broker, else start or install one.
 
-    Raises ServiceUnavailable if none of these works.
+    Raises ServiceError if none of these works.
     """
     given = wish.environ.get("BROKER_URL", "")
     with ExitStack() as stack:
         if given.startswith("amqp"):
             if (fault := _fault_of(given)) is not None:
-                raise ServiceUnavailable(f"BROKER_URL cannot be used: {fault}")
+                raise ServiceError(f"BROKER_URL cannot be used: {fault}")
             yield _service("given", given)
         elif not wish.private and _fault_of(LOCAL) is None:
             yield _service("found", stack.enter_context(_virtual_host()))
@@ -90,11 +91,11 @@ def _program(wish: Wish) -> str | None:
 
 def _installed(wish: Wish) -> str:
     if not debian.may_install():
-        raise ServiceUnavailable(HOW_TO_GET)
+        raise ServiceError(HOW_TO_GET)
     debian.install("rabbitmq-server", scratch=wish.scratch)
     program = _program(wish)
     if program is None:
-        raise ServiceUnavailable(HOW_TO_GET)
+        raise ServiceError(HOW_TO_GET)
     return program
 
 
@@ -112,16 +113,16 @@ def _started(program: str, wish: Wish) -> Iterator[str]:
             stack.enter_context(
                 running(
                     [epmd, "-port", str(ports["epmd"]), "-address", "127.0.0.1"],
+                    folder=home,
                     environ=environ,
-                    log=home / "epmd.log",
                     ready=lambda: answers(ports["epmd"]),
                 )
             )
         stack.enter_context(
             running(
                 [program],
+                folder=home,
                 environ=environ,
-                log=home / "server.log",
                 ready=lambda: answers(ports["amqp"]) and _fault_of(url) is None,
             )
         )

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit, urlunsplit
 from redis import Redis
 from redis.exceptions import RedisError
 
-from taskqueue_site import embedded
-from tests.services.service import Service, ServiceUnavailable, Wish
+from taskqueue_site.embedded import EmbeddedValkey
+from taskqueue_site.processes import ServiceError
+from tests.services.service import Service, Wish
 
 LOCAL = "redis://127.0.0.1:6379"
 TEST_DATABASE = 9
@@ -18,18 +19,21 @@ TEST_DATABASE = 9
 def provide(wish: Wish) -> Iterator[Service]:
     """Take REDIS_URL, else a local server that needs no password, else start Valkey.
 
-    Raises ServiceUnavailable if REDIS_URL does not answer.
+    Raises ServiceError if REDIS_URL does not answer.
     """
     if given := wish.environ.get("REDIS_URL"):
         url = with_test_database(given)
         if (fault := _fault_of(url)) is not None:
-            raise ServiceUnavailable(f"REDIS_URL cannot be used: {fault}")
+            raise ServiceError(f"REDIS_URL cannot be used: {fault}")
         yield _service("given", url)
     elif not wish.private and _fault_of(with_test_database(LOCAL)) is None:
         yield _service("found", with_test_database(LOCAL))
     else:
-        with embedded.valkey(wish.scratch / "valkey") as url:
-            yield _service("started", with_test_database(url))
+        server = EmbeddedValkey(wish.scratch)
+        try:
+            yield _service("started", with_test_database(server.start()))
+        finally:
+            server.stop()
 
 
 def with_test_database(url: str) -> str:

@@ -4,7 +4,6 @@ moto is the smallest one to be had as a package that obeys ranged reads and If-M
 on which a resumed ingest relies. It accepts any key.
 """
 
-import os
 import secrets
 import sys
 from collections.abc import Iterator
@@ -23,10 +22,11 @@ def provide(wish: Wish) -> Iterator[Service]:
         yield _service("given", endpoint, access_key, secret_key)
         return
     port = free_port()
+    folder = wish.scratch / "s3"
+    folder.mkdir()
     with running(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        environ=os.environ,
-        log=wish.scratch / "s3.log",
+        folder=folder,
         ready=lambda: answers(port),
     ):
         secret_key = secrets.token_urlsafe(24)

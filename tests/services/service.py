@@ -33,8 +33,4 @@ class Service:
         return f"{self.name:<12}{self.how:<9}{self.where}"
 
 
-class ServiceUnavailable(Exception):
-    """A service is neither running nor to be started; the message is one line."""
-
-
 Finder = Callable[[Wish], AbstractContextManager[Service]]

@@ -1,0 +1,32 @@
+"""ISO 4217 currency codes with their number of decimals, as of January 2026.
+
+Codes without a minor unit (metals, drawing rights, testing) are left out, for no
+payment is made in them. Codes withdrawn since 2020 stay: older files name them.
+"""
+
+_TWO_DECIMALS = """
+AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN
+BZD CAD CDF CHE CHF CHW CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD
+FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW
+KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR
+MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG
+SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD
+USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG
+ANG BGN CUC HRK SLL ZWL
+"""
+_NO_DECIMALS = """
+BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF
+"""
+_THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND"
+_FOUR_DECIMALS = "CLF UYW"
+
+EXPONENTS: dict[str, int] = {
+    code: decimals
+    for decimals, codes in (
+        (0, _NO_DECIMALS),
+        (2, _TWO_DECIMALS),
+        (3, _THREE_DECIMALS),
+        (4, _FOUR_DECIMALS),
+    )
+    for code in codes.split()
+}

@@ -1,0 +1,113 @@
+"""What the first bytes of a file say about it, before any row is read."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from ingestion.sources.base import FileFault, SourceError
+
+HEAD_BYTES = 4096
+UTF8_BOM = b"\xef\xbb\xbf"
+
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstandard",
+    b"7z\xbc\xaf\x27\x1c": "7-Zip",
+}
+_BINARY = {
+    b"%PDF-": "a PDF document",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls)",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"PAR1": "a Parquet file",
+    b"SQLite format 3\x00": "an SQLite database",
+}
+# UTF-32 comes first: its little-endian mark starts with that of UTF-16.
+_WIDE_MARKS = {
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+_WORKBOOK_PARTS = (b"[Content_Types].xml", b"xl/", b"_rels/.rels")
+
+
+def text_blocks(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Return `(mark, blocks)`: the UTF-8 byte order mark, if any, and what follows it.
+
+    Raises SourceError if the file is empty, compressed, binary or not UTF-8.
+    """
+    remaining = iter(blocks)
+    head = b""
+    while len(head) < HEAD_BYTES and (block := next(remaining, None)) is not None:
+        head += block
+    check_head(head[:HEAD_BYTES])
+    mark = UTF8_BOM if head.startswith(UTF8_BOM) else b""
+    return mark, chain((head[len(mark) :],), remaining)
+
+
+def check_head(head: bytes) -> None:
+    """Refuse a file by its first bytes; raises SourceError, returns nothing."""
+    if not head:
+        raise SourceError(
+            FileFault.EMPTY_FILE, "The file has no bytes; export it again."
+        )
+    _refuse_wide_text(head)
+    _refuse_compressed(head)
+    for magic, name in _BINARY.items():
+        if head.startswith(magic):
+            raise _not_text(name)
+    if b"\0" in head.split(b"\n", 1)[0]:
+        raise _not_text("binary")
+    if b"\r" in head.strip() and b"\n" not in head:
+        raise SourceError(
+            FileFault.WRONG_HEADER,
+            "The lines end in carriage returns alone; save the file with line feeds.",
+        )
+
+
+def _refuse_wide_text(head: bytes) -> None:
+    for mark, name in _WIDE_MARKS.items():
+        if head.startswith(mark):
+            raise _wrong_encoding(name)
+    if betrayed := _wide_by_nulls(head[:64]):
+        raise _wrong_encoding(betrayed)
+
+
+def _wide_by_nulls(head: bytes) -> str | None:
+    """Return the encoding that the places of the NUL bytes in plain text betray."""
+    if len(head) < 4:
+        return None
+    places = tuple(not any(head[i::4]) for i in range(4))
+    if sum(places) == 3 and (places[0] != places[3]):
+        return "UTF-32"
+    if places in ((False, True, False, True), (True, False, True, False)):
+        return "UTF-16"
+    return None
+
+
+def _refuse_compressed(head: bytes) -> None:
+    name = next((n for magic, n in _COMPRESSED.items() if head.startswith(magic)), None)
+    if name == "zip" and any(part in head for part in _WORKBOOK_PARTS):
+        raise _not_text("an Excel workbook (.xlsx)")
+    if name:
+        raise SourceError(
+            FileFault.COMPRESSED_FILE,
+            f"The file is compressed with {name}; unpack it and upload the CSV inside.",
+        )
+
+
+def _wrong_encoding(name: str) -> SourceError:
+    return SourceError(
+        FileFault.UNSUPPORTED_ENCODING,
+        f"The file is {name}; save it as UTF-8 CSV and upload it again.",
+    )
+
+
+def _not_text(name: str) -> SourceError:
+    return SourceError(
+        FileFault.NOT_TEXT, f"The file is {name}; export it as CSV and upload that."
+    )

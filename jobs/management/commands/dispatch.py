@@ -1,0 +1,26 @@
+"""`manage.py dispatch`: run the dispatcher, leading or standing by."""
+
+import os
+import secrets
+import signal
+import socket
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from jobs.broker import Publisher
+from jobs.dispatcher import Dispatcher
+from taskqueue_site.celery import app
+
+
+class Command(BaseCommand):
+    help = "Hand queued jobs to workers in fair order. A second one stands by."
+
+    def handle(self, *_: Any, **__: Any) -> None:
+        """Run until SIGINT or SIGTERM."""
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        Dispatcher(holder=holder, publisher=Publisher(app)).run(stop)

@@ -1,0 +1,46 @@
+"""`manage.py worker`: run a Celery worker for a pool, or for maintenance."""
+
+import os
+import socket
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from jobs import workers
+from taskqueue_site.celery import MAINTENANCE_QUEUE, app, pool_queue
+
+
+class Command(BaseCommand):
+    help = "Work for a pool (--pool NAME), or on beat and housekeeping (--maintenance)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        serves = parser.add_mutually_exclusive_group()
+        serves.add_argument("--pool", default="shared", help="pool to work for")
+        serves.add_argument("--maintenance", action="store_true")
+        parser.add_argument("--concurrency", type=int, default=2, help="slots")
+        parser.add_argument("--loglevel", default="INFO")
+        parser.add_argument("--data", help="folder of the one-machine stack")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Run until SIGTERM or SIGINT; running attempts are let end."""
+        if options["maintenance"]:
+            name, queue = "maintenance", MAINTENANCE_QUEUE
+        else:
+            name, queue = options["pool"], pool_queue(options["pool"])
+            app.conf.task_queues = (queue,)
+            workers.install(app, pool=options["pool"])
+        hostname = f"{name}@{socket.gethostname()}-{os.getpid()}"
+        app.worker_main(
+            [
+                "worker",
+                f"--queues={queue.name}",
+                f"--concurrency={options['concurrency']}",
+                f"--hostname={hostname}",
+                f"--loglevel={options['loglevel']}",
+                "--without-gossip",
+                "--without-mingle",
+                "-Ofair",
+            ]
+        )

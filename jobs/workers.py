@@ -1,0 +1,116 @@
+"""How a Celery worker takes part: it reports its slots, and its children's deaths.
+
+The heartbeat runs in the consumer's own loop, so a row that is fresh means a worker
+that takes messages.
+"""
+
+import logging
+from typing import Any
+
+from celery import Celery, Task, bootsteps
+from celery.signals import task_failure, worker_shutting_down
+from celery.worker import WorkController
+from celery.worker import consumer as celery_consumer
+from billiard.exceptions import WorkerLostError
+from django.conf import settings
+from django.db import Error, connection
+
+from jobs import ledger
+from jobs.broker import RUN_ATTEMPT
+from jobs.wake import wake_dispatcher
+from tenants.scoping import all_tenants
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 2.0
+
+_REPORT = """
+INSERT INTO jobs_worker (name, pool, slots) VALUES (%(name)s, %(pool)s, %(slots)s)
+ON CONFLICT (name) DO UPDATE
+SET last_seen_at = clock_timestamp(), slots = EXCLUDED.slots
+"""
+_FORGET = "DELETE FROM jobs_worker WHERE name = %(name)s"
+
+
+class Consumer(celery_consumer.Consumer):
+    """Celery's consumer without native delayed delivery.
+
+    That step would declare 28 queues for delays, which the ledger keeps instead.
+    """
+
+    class Blueprint(celery_consumer.Consumer.Blueprint):
+        default_steps = [
+            step
+            for step in celery_consumer.Consumer.Blueprint.default_steps
+            if not step.endswith(":DelayedDelivery")
+        ]
+
+
+class Heartbeat(bootsteps.StartStopStep):
+    """Keeps this worker's row fresh from the consumer's loop."""
+
+    requires = {"celery.worker.components:Timer"}
+
+    def __init__(self, worker: WorkController, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self.is_leaving = False
+        worker_shutting_down.connect(self._leave)
+
+    def start(self, worker: WorkController) -> None:
+        """Report at once, then every two seconds."""
+        self._report(worker)
+        wake_dispatcher()
+        worker.timer.call_repeatedly(HEARTBEAT_SECONDS, self._report, (worker,))
+
+    def stop(self, worker: WorkController) -> None:
+        """Take the row away; a killed worker's goes stale instead."""
+        self.is_leaving = True
+        self._execute(_FORGET, {"name": worker.hostname})
+
+    def _leave(self, **_: Any) -> None:
+        # Runs inside a signal handler: the loop's next tick does the rest.
+        self.is_leaving = True
+
+    def _report(self, worker: WorkController) -> None:
+        slots = 0 if self.is_leaving else worker.concurrency
+        pool = worker.app.conf.dtq_pool
+        values = {"name": worker.hostname, "pool": pool, "slots": slots}
+        self._execute(_REPORT, values)
+
+    def _execute(self, statement: str, values: dict[str, Any]) -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, values)
+        except Error as error:
+            logger.warning("Unable to report this worker: %s", error)
+            connection.close()
+
+
+def install(app: Celery, *, pool: str) -> None:
+    """Make a worker of this process serve a pool."""
+    app.conf.dtq_pool = pool
+    app.steps["worker"].add(Heartbeat)
+    task_failure.connect(_child_died, weak=False)
+
+
+def _child_died(
+    *,
+    sender: Task,
+    exception: BaseException,
+    kwargs: dict[str, Any],
+    **_: Any,
+) -> None:
+    """End the attempts of a child that was killed, without waiting for their lease."""
+    if sender.name != RUN_ATTEMPT or not isinstance(exception, WorkerLostError):
+        return
+    try:
+        with all_tenants(reason="a worker's child died"):
+            ledger.lose_of_worker(
+                worker=sender.request.hostname,
+                attempt_ids=kwargs["attempt_ids"],
+                max_losses=settings.MAX_LOSSES,
+            )
+    except Error:
+        logger.exception("Unable to end the attempts of a dead child; the sweep will")
+        connection.close()
+    wake_dispatcher()

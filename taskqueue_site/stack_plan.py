@@ -1,0 +1,118 @@
+"""What the one-machine stack of this product runs: its processes and its steps."""
+
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from django.contrib.staticfiles import finders
+
+from taskqueue_site.private_files import kept_secret, write_private
+from taskqueue_site.stack_programs import Plan, Program, component_line
+
+_ADMIN = "admin"
+_ALREADY_THERE = "already taken"
+_STATIC_MARK = "static.mark"
+
+
+def product_plan(
+    *, host: str, port: int, concurrency: int, directory: Path, given: Mapping[str, str]
+) -> Plan:
+    """Return the plan of the whole product; `given` may name the ADMIN_PASSWORD."""
+    password = given.get("ADMIN_PASSWORD") or kept_secret(
+        directory / "admin_password", size=12
+    )
+    assets = _assets_fingerprint()
+    fresh = (directory / "static").is_dir() and assets == _read(
+        directory / _STATIC_MARK
+    )
+    steps = [Program("migrate", _manage("migrate", "--noinput"))]
+    if not fresh:
+        steps.append(
+            Program("collectstatic", _manage("collectstatic", "--noinput", "--clear"))
+        )
+
+    def closing_lines() -> Sequence[str]:
+        write_private(directory / _STATIC_MARK, assets)
+        shown = "as in ADMIN_PASSWORD" if given.get("ADMIN_PASSWORD") else password
+        return [component_line("admin", _login_text(plan.url, shown))]
+
+    plan = Plan(
+        host=host,
+        port=port,
+        steps_before=steps,
+        programs=_programs(host, port, concurrency),
+        steps_beside=[_create_admin(password)],
+        closing_lines=closing_lines,
+    )
+    return plan
+
+
+def _programs(host: str, port: int, concurrency: int) -> list[Program]:
+    return [
+        Program("web", _web(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")),
+        Program("dispatcher", _manage("dispatch"), stop_rank=1),
+        Program(
+            "worker",
+            _manage("worker", "--pool", "shared", "--concurrency", str(concurrency)),
+            stop_rank=2,
+            patience=20,
+        ),
+        Program(
+            "maintenance",
+            _manage("worker", "--maintenance"),
+            stop_rank=2,
+            patience=20,
+        ),
+        Program(
+            "beat",
+            [
+                *(sys.executable, "-m", "celery", "-A", "taskqueue_site", "beat"),
+                *("--scheduler", "django_celery_beat.schedulers:DatabaseScheduler"),
+                "--pidfile=",
+            ],
+        ),
+    ]
+
+
+def _web(address: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "gunicorn", "taskqueue_site.wsgi"),
+        *("--bind", address, "--worker-class", "gthread"),
+        *("--threads", "8", "--workers", "1", "--no-control-socket"),
+    ]
+
+
+def _create_admin(password: str) -> Program:
+    return Program(
+        "admin",
+        _manage("createsuperuser", "--noinput"),
+        env={
+            "DJANGO_SUPERUSER_USERNAME": _ADMIN,
+            "DJANGO_SUPERUSER_EMAIL": "",
+            "DJANGO_SUPERUSER_PASSWORD": password,
+        },
+        accepts=_ALREADY_THERE,
+    )
+
+
+def _manage(*arguments: str) -> list[str]:
+    return [sys.executable, "manage.py", *arguments]
+
+
+def _login_text(url: str, password: str) -> str:
+    return f"{url}/admin/  user {_ADMIN}  password {password}"
+
+
+def _assets_fingerprint() -> str:
+    """Return a digest of all static files, to collect them only when one changed."""
+    digest = hashlib.sha256()
+    for finder in finders.get_finders():
+        for path, storage in finder.list([]):
+            modified = storage.get_modified_time(path).timestamp()
+            digest.update(f"{path}\0{modified}\0".encode())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
