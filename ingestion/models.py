@@ -45,9 +45,6 @@ class IngestedFile(TenantOwned):
     etag = models.TextField(
         blank=True, default="", db_default="", help_text="Pins the object's content."
     )
-    sha256 = models.TextField(
-        blank=True, default="", db_default="", help_text="Of the content, once loaded."
-    )
     state = models.TextField(choices=State.choices, default=State.RECEIVED)
     rows = models.BigIntegerField(default=0, db_default=0)
     inserted = models.BigIntegerField(default=0, db_default=0)

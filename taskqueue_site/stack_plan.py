@@ -19,9 +19,8 @@ def product_plan(
     *, host: str, port: int, concurrency: int, directory: Path, given: Mapping[str, str]
 ) -> Plan:
     """Return the plan of the whole product; `given` may name the ADMIN_PASSWORD."""
-    password = given.get("ADMIN_PASSWORD") or kept_secret(
-        directory / "admin_password", size=12
-    )
+    chosen = given.get("ADMIN_PASSWORD")
+    password = chosen or kept_secret(directory / "admin_password", size=12)
     assets = _assets_fingerprint()
     fresh = (directory / "static").is_dir() and assets == _read(
         directory / _STATIC_MARK
@@ -34,7 +33,7 @@ def product_plan(
 
     def closing_lines() -> Sequence[str]:
         write_private(directory / _STATIC_MARK, assets)
-        shown = "as in ADMIN_PASSWORD" if given.get("ADMIN_PASSWORD") else password
+        shown = "as in ADMIN_PASSWORD" if chosen else password
         return [component_line("admin", _login_text(plan.url, shown))]
 
     plan = Plan(

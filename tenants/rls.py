@@ -21,7 +21,9 @@ CREATE_ROLES = f"""
 DO $$
 DECLARE wanted text;
 BEGIN
-    FOREACH wanted IN ARRAY ARRAY['{TENANT_ROLE}', '{PLATFORM_ROLE}', '{BRIDGE_ROLE}'] LOOP
+    FOREACH wanted IN ARRAY
+        ARRAY['{TENANT_ROLE}', '{PLATFORM_ROLE}', '{BRIDGE_ROLE}']
+    LOOP
         BEGIN
             IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = wanted) THEN
                 EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', wanted);

@@ -39,15 +39,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "sha256",
-                    models.TextField(
-                        blank=True,
-                        db_default="",
-                        default="",
-                        help_text="Of the content, once loaded.",
-                    ),
-                ),
-                (
                     "state",
                     models.TextField(
                         choices=[

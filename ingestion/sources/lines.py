@@ -31,6 +31,8 @@ Outcome = list[str] | Reject
 # A field that is unquoted, or quoted without a doubled quote in it.
 _SIMPLE_FIELD = re.compile(r'(?:[ \t]*"([^"]*)"[ \t]*|([^",\r\n]*))(,|\Z)')
 _OPENING_QUOTE = re.compile(r'[ \t]*"')
+# A NUL, or the surrogate that stands for a byte that is not UTF-8.
+_UNUSABLE = re.compile("[\0\udc80-\udcff]")
 _AFTER_QUOTE = re.compile(r"[ \t]*(,|\Z)")
 
 
@@ -88,21 +90,18 @@ def _scan(text: str) -> tuple[list[str], int]:
     """Return the well-formed fields, and where they end (past the text: everywhere)."""
     fields: list[str] = []
     start = 0
-    while found := _simple_field(text, start) or _escaped_field(text, start):
-        value, separator, start = found
-        fields.append(value)
+    while True:
+        if match := _SIMPLE_FIELD.match(text, start):
+            quoted, plain, separator = match.groups()
+            fields.append(plain if quoted is None else quoted)
+            start = match.end()
+        elif escaped := _escaped_field(text, start):
+            value, separator, start = escaped
+            fields.append(value)
+        else:
+            return fields, start
         if not separator:
             return fields, len(text) + 1
-    return fields, start
-
-
-def _simple_field(text: str, start: int) -> tuple[str, str, int] | None:
-    """Return value, separator and end of the field without doubled quotes."""
-    match = _SIMPLE_FIELD.match(text, start)
-    if not match:
-        return None
-    quoted, plain, separator = match.groups()
-    return plain if quoted is None else quoted, separator, match.end()
 
 
 def _escaped_field(text: str, start: int) -> tuple[str, str, int] | None:
@@ -162,11 +161,12 @@ class RecordReader:
         self.line = line
         self.header = header
         self._ahead: deque[tuple[bytes, int]] = deque()
-        self._lines = self._pull(physical_lines(blocks))
+        self._lines = physical_lines(blocks)
 
     def __iter__(self) -> Iterator[tuple[int, Outcome]]:
         """Yield the first line number and the outcome of each record."""
-        for raw, size in self._lines:
+        while following := self._next_line():
+            raw, size = following
             line = self.line
             self.line += 1
             self.offset += size
@@ -176,15 +176,9 @@ class RecordReader:
             if fields is not None:
                 yield line, fields
 
-    def _pull(self, lines: Iterator[tuple[bytes, int]]) -> Iterator[tuple[bytes, int]]:
-        """Yield the lines that were put back, then those of the stream."""
-        while True:
-            while self._ahead:
-                yield self._ahead.popleft()
-            following = next(lines, None)
-            if following is None:
-                return
-            yield following
+    def _next_line(self) -> tuple[bytes, int] | None:
+        """Return the next line, those put back first; None at the end."""
+        return self._ahead.popleft() if self._ahead else next(self._lines, None)
 
     def _carefully(self, line: int, raw: bytes, size: int) -> Outcome | None:
         """Return the outcome of a line that is not plain; None if it is blank."""
@@ -199,7 +193,7 @@ class RecordReader:
 
     def _joined(self, line: int, raw: bytes) -> Outcome:
         """Return the outcome of the record whose first line has an odd quote."""
-        text = raw.decode("utf-8", "surrogateescape")
+        text = _text(raw)
         if not opens_quote(text):
             return _reject(line, Reason.MALFORMED_CSV, text)
         taken, closed = self._take_to_closing_line(len(raw))
@@ -216,7 +210,7 @@ class RecordReader:
         """Return the lines up to the next odd one, and whether it came in bounds."""
         taken: list[tuple[bytes, int]] = []
         while len(taken) < MAX_RECORD_LINES - 1:
-            following = next(self._lines, None)
+            following = self._next_line()
             if following is None:
                 break
             taken.append(following)
@@ -250,15 +244,17 @@ class RecordReader:
             return _reject(line, Reason.WRONG_FIELD_COUNT, text)
         if len(raw) > MAX_FIELD_CHARS and len(max(fields, key=len)) > MAX_FIELD_CHARS:
             return self._too_long(line, fields)
+        if text.isascii() and "\0" not in text:
+            return fields
         return self._clean(line, fields)
 
     def _clean(self, line: int, fields: list[str]) -> Outcome:
         """Return `fields`, or a reject that names the first with unusable bytes."""
         for index, value in enumerate(fields):
-            if "\0" in value:
-                return _reject(line, Reason.NUL_BYTE, value, self._column(index))
-            if not value.isascii() and any("\udc80" <= c <= "\udcff" for c in value):
-                return _reject(line, Reason.INVALID_UTF8, value, self._column(index))
+            if match := _UNUSABLE.search(value):
+                nul = match[0] == "\0"
+                reason = Reason.NUL_BYTE if nul else Reason.INVALID_UTF8
+                return _reject(line, reason, value, self._column(index))
         return fields
 
     def _too_long(self, line: int, fields: list[str]) -> Reject:

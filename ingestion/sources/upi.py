@@ -71,7 +71,10 @@ class UpiLayout:
             return None, Reject(line, error.column, error.reason, error.value)
 
     def parse(self, cells: list[str]) -> Row:
-        """Return the row; raises FieldError for the first bad field, left to right."""
+        """Return the row; raises FieldError for its first bad field.
+
+        The order of the checks is the one that `docs/formats.md` promises.
+        """
         txn_id, rrn, payer, payee, amount, status, moment, currency, remarks = map(
             str.strip, self._pick([*cells, ""])
         )
@@ -87,18 +90,8 @@ class UpiLayout:
             raise FieldError("rrn", Reason.MISSING_VALUE, "")
         account_id, _ = fields.split_vpa(payer)
         counterparty_account, vpa_or_ifsc = fields.split_vpa(payee)
-        digest = row_hash(
-            txn_id,
-            rrn,
-            payer,
-            payee,
-            str(money),
-            currency,
-            status,
-            DIRECTION,
-            instant.isoformat(),
-            remarks,
-        )
+        payment = (txn_id, rrn, payer, payee, str(money), currency, status, DIRECTION)
+        digest = row_hash(*payment, instant.isoformat(), remarks)
         return Row(
             txn_id,
             txn_id,

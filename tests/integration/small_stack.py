@@ -1,7 +1,8 @@
 """A stack with stand-ins for the product's programs, for the tests of its supervision.
 
-    python small_stack.py DIRECTORY PORT
+    python small_stack.py DIRECTORY PORT [STEP [WEB]]
 
+STEP and WEB are Python sources that replace the preparing step and the web process.
 `web` answers every GET with 200, and keeps a child of its own in another session.
 `worker` ignores SIGTERM, so it has to be killed.
 """
@@ -52,19 +53,21 @@ def main() -> None:
         directory, project=Path.cwd(), say=lambda line: print(line, flush=True)
     )
     try:
-        stack.run(_plan(port), missing_servers({}, directory), environment)
+        stack.run(
+            _plan(port, *sys.argv[3:]), missing_servers({}, directory), environment
+        )
     except (ServiceError, OSError) as error:
         sys.exit(str(error))
 
 
-def _plan(port: int) -> Plan:
+def _plan(port: int, step: str = "", web: str = WEB) -> Plan:
     python = (sys.executable, "-c")
     return Plan(
         host="127.0.0.1",
         port=port,
-        steps_before=[Program("migrate", ["true"])],
+        steps_before=[Program("migrate", [*python, step])],
         programs=[
-            Program("web", [*python, WEB, str(port)]),
+            Program("web", [*python, web, str(port)]),
             Program("worker", [*python, WORKER], stop_rank=2, patience=0.3),
         ],
     )

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 
 import psycopg2
 from psycopg2 import sql
-from psycopg2.extensions import connection, parse_dsn
+from psycopg2.extensions import connection, cursor, parse_dsn
 
 from taskqueue_site.embedded import EmbeddedPostgres
 from taskqueue_site.processes import ServiceError
@@ -21,8 +21,10 @@ from tests.services.service import Service, Wish
 LOCAL = "127.0.0.1:5432"
 ROLE = "dtq_test"
 ROLE_RIGHTS = "LOGIN NOSUPERUSER CREATEDB CREATEROLE NOINHERIT NOBYPASSRLS"
-#: Made by a migration for the whole server; another run may have made them first.
-SHARED_ROLES = ("dtq_tenant", "dtq_platform")
+#: Made by a migration for the whole server; another login may have made them first.
+SHARED_ROLES = ("dtq_tenant", "dtq_platform", "dtq_scopes")
+#: From this version on, CREATEROLE is not enough to pass on a role made by another.
+ADMIN_OPTION_VERSION = 160_000
 #: Any number, as long as every run takes the same one.
 ROLE_LOCK = 0x64747154
 
@@ -104,28 +106,25 @@ def _database_of_our_own(superuser: str) -> Iterator[str]:
 def _ensure_role(server: connection, password: str) -> None:
     """Give the test role its rights; runs that start together take turns."""
     server.autocommit = False
-    with server, server.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ROLE_LOCK])
-        cursor.execute(
-            "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)",
-            [[ROLE, *SHARED_ROLES]],
-        )
-        present = {name for (name,) in cursor.fetchall()}
-        role = sql.Identifier(ROLE)
+    with server, server.cursor() as opened:
+        opened.execute("SELECT pg_advisory_xact_lock(%s)", [ROLE_LOCK])
+        present = _present_roles(opened)
         verb = sql.SQL("ALTER" if ROLE in present else "CREATE")
-        cursor.execute(
-            sql.SQL("{} ROLE {} {} PASSWORD {}").format(
-                verb, role, sql.SQL(ROLE_RIGHTS), sql.Literal(password)
-            )
-        )
-        # From PostgreSQL 16 on only an administrator of a role may pass it on.
-        for shared in sorted(present - {ROLE}):
-            cursor.execute(
-                sql.SQL("GRANT {} TO {} WITH ADMIN OPTION").format(
-                    sql.Identifier(shared), role
-                )
-            )
+        statement = sql.SQL("{} ROLE {} {} PASSWORD {}")
+        rights, role = sql.SQL(ROLE_RIGHTS), sql.Identifier(ROLE)
+        opened.execute(statement.format(verb, role, rights, sql.Literal(password)))
+        if server.server_version >= ADMIN_OPTION_VERSION:
+            for shared in map(sql.Identifier, present - {ROLE}):
+                grant = sql.SQL("GRANT {} TO {} WITH ADMIN OPTION")
+                opened.execute(grant.format(shared, role))
     server.autocommit = True
+
+
+def _present_roles(opened: cursor) -> set[str]:
+    opened.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)", [[ROLE, *SHARED_ROLES]]
+    )
+    return {name for (name,) in opened.fetchall()}
 
 
 def _drop_databases(server: connection, name: str) -> None:

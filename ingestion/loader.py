@@ -1,0 +1,184 @@
+"""Writes a chunk of a file's records: one COPY, one INSERT, exact counts.
+
+COPY cannot write to a table behind row-level security, so rows go to a temporary stage
+first. Rows are inserted in the order of their ids, so that two files loaded at the same
+time lock in the same order and cannot deadlock.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from django.db import connection
+
+from ingestion.models import KeptOutRow
+from ingestion.sources.base import Record, Reject, Row
+
+_STAGE = """
+CREATE TEMPORARY TABLE IF NOT EXISTS ingest_stage (
+    line bigint, txn_id text, source_txn_id text, reference_id text, account_id text,
+    counterparty_account text, vpa_or_ifsc text, amount numeric, currency text,
+    status text, direction text, txn_timestamp timestamptz, raw_row jsonb,
+    row_hash bytea
+) ON COMMIT DELETE ROWS
+"""
+_COPY = "COPY ingest_stage FROM STDIN (FORMAT csv)"
+
+# Of several rows with one id the first in the file wins.
+_INSERT = """
+INSERT INTO fintech_transactions (
+    tenant_id, source, file_id, txn_id, source_txn_id, reference_id, account_id,
+    counterparty_account, vpa_or_ifsc, amount, currency, status, direction,
+    txn_timestamp, raw_row, row_hash)
+SELECT DISTINCT ON (txn_id)
+    %(tenant)s, %(source)s, %(file)s, txn_id, source_txn_id, reference_id, account_id,
+    counterparty_account, vpa_or_ifsc, amount, currency, status, direction,
+    txn_timestamp, raw_row, row_hash
+FROM ingest_stage ORDER BY txn_id, line
+ON CONFLICT (tenant_id, txn_id) DO NOTHING
+"""
+
+# A statement of its own: it sees what another load committed in the meantime. OFFSET 0
+# keeps the planner on the unique index while a new table has no statistics.
+_CONFLICTS = """
+SELECT line, txn_id, raw_row FROM ingest_stage s
+WHERE row_hash <> (
+    SELECT t.row_hash FROM fintech_transactions t
+    WHERE t.tenant_id = %(tenant)s AND t.txn_id = s.txn_id OFFSET 0)
+ORDER BY line
+"""
+
+_KEEP_OUT = """
+INSERT INTO ingestion_keptoutrow
+    (tenant_id, file_id, line, why, "column", reason, value, raw_row)
+SELECT %(tenant)s, %(file)s, line, %(why)s, "column", reason, value, raw_row::jsonb
+FROM unnest(%(lines)s::bigint[], %(columns)s::text[], %(reasons)s::text[],
+            %(values)s::text[], %(raw_rows)s::text[])
+    AS r (line, "column", reason, value, raw_row)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many rows of a file became what."""
+
+    rows: int = 0
+    inserted: int = 0
+    duplicate: int = 0
+    conflicting: int = 0
+    rejected: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        """Return the sums."""
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Counts(*(mine + theirs for mine, theirs in pairs))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a chunk's rows belong."""
+
+    tenant: str
+    source: str
+    file_id: int
+
+
+def load(target: Target, records: Sequence[Record]) -> Counts:
+    """Write a chunk inside the open transaction, and return what its rows became."""
+    rows = [(record.line, record.row) for record in records if record.row is not None]
+    rejects = [record.reject for record in records if record.reject is not None]
+    inserted, conflicts = _load_rows(target, rows) if rows else (0, [])
+    _keep_out_rejects(target, rejects)
+    _keep_out_conflicts(target, conflicts)
+    return Counts(
+        rows=len(records),
+        inserted=inserted,
+        duplicate=len(rows) - inserted - len(conflicts),
+        conflicting=len(conflicts),
+        rejected=len(rejects),
+    )
+
+
+def _load_rows(
+    target: Target, rows: Sequence[tuple[int, Row]]
+) -> tuple[int, list[tuple[int, str, str]]]:
+    values = {"tenant": target.tenant, "source": target.source, "file": target.file_id}
+    with connection.cursor() as cursor:
+        cursor.execute(_STAGE)
+        cursor.copy_expert(_COPY, _as_csv(rows))
+        cursor.execute(_INSERT, values)
+        inserted = cursor.rowcount
+        if inserted == len(rows):
+            return inserted, []
+        cursor.execute(_CONFLICTS, values)
+        return inserted, list(cursor.fetchall())
+
+
+def _as_csv(rows: Sequence[tuple[int, Row]]) -> io.StringIO:
+    """Return the rows as COPY reads them; an empty field is a NULL."""
+    buffer = io.StringIO()
+    write = csv.writer(buffer).writerow
+    for line, row in rows:
+        write(
+            (
+                line,
+                row.txn_id,
+                row.source_txn_id,
+                row.reference_id,
+                row.account_id,
+                row.counterparty_account,
+                row.vpa_or_ifsc,
+                row.amount,
+                row.currency,
+                row.status,
+                row.direction,
+                row.txn_timestamp.isoformat(),
+                json.dumps(row.raw_row, ensure_ascii=False),
+                "\\x" + row.row_hash.hex(),
+            )
+        )
+    buffer.seek(0)
+    return buffer
+
+
+def _keep_out_rejects(target: Target, rejects: Sequence[Reject]) -> None:
+    _keep_out(
+        target,
+        KeptOutRow.Why.REJECTED,
+        [(r.line, r.column or "", r.reason.value, r.value, None) for r in rejects],
+    )
+
+
+def _keep_out_conflicts(
+    target: Target, conflicts: Sequence[tuple[int, str, str]]
+) -> None:
+    _keep_out(
+        target,
+        KeptOutRow.Why.CONFLICTING,
+        [(line, "txn_id", "conflicting", txn, raw) for line, txn, raw in conflicts],
+    )
+
+
+def _keep_out(
+    target: Target, why: KeptOutRow.Why, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    if not rows:
+        return
+    lines, columns, reasons, values, raw_rows = (
+        list(column) for column in zip(*rows, strict=True)
+    )
+    parameters = {
+        "tenant": target.tenant,
+        "file": target.file_id,
+        "why": why.value,
+        "lines": lines,
+        "columns": columns,
+        "reasons": reasons,
+        "values": values,
+        "raw_rows": raw_rows,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_KEEP_OUT, parameters)

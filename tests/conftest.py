@@ -1,0 +1,91 @@
+"""Fixtures for every test. The services come from `make test` (tests/services)."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+HERE = Path(__file__).parent
+#: The folder of a test says what it costs.
+MARKS = {"architecture": "unit"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test by its folder, so that `-m unit` needs no care."""
+    for item in items:
+        folder = item.path.relative_to(HERE).parts[0]
+        item.add_marker(MARKS.get(folder, folder))
+
+
+def service_variable(name: str) -> str:
+    """Return a variable that the service runner sets; without it the test fails."""
+    value = os.environ.get(name)
+    if not value:
+        pytest.fail(f"{name} is not set: run the tests with `make test`", pytrace=False)
+    return value
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """The URL of a Redis database that holds nothing but test data."""
+    return service_variable("REDIS_URL")
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> str:
+    """The URL of a RabbitMQ virtual host."""
+    url = service_variable("BROKER_URL")
+    assert url.startswith("amqp"), url
+    return url
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium to look at pages with."""
+    return service_variable("CHROMIUM")
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> str:
+    """The URL of an S3 server."""
+    return service_variable("TEST_S3_ENDPOINT")
+
+
+@pytest.fixture(scope="session")
+def s3_client(s3_endpoint: str) -> "S3Client":
+    """A client of the S3 server that signs as settings.py makes the product sign."""
+    return boto3.client(
+        "s3",
+        endpoint_url=s3_endpoint,
+        aws_access_key_id=service_variable("TEST_S3_ACCESS_KEY"),
+        aws_secret_access_key=service_variable("TEST_S3_SECRET_KEY"),
+        region_name="us-east-1",
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )
+
+
+@pytest.fixture
+def s3_bucket(s3_client: "S3Client") -> Iterator[str]:
+    """The name of an empty bucket that is removed after the test."""
+    name = f"test-{secrets.token_hex(6)}"
+    s3_client.create_bucket(Bucket=name)
+    yield name
+    pages = s3_client.get_paginator("list_objects_v2").paginate(Bucket=name)
+    for page in pages:
+        for found in page.get("Contents", []):
+            s3_client.delete_object(Bucket=name, Key=found["Key"])
+    s3_client.delete_bucket(Bucket=name)
+
+
+@pytest.fixture
+def s3_storage_url(s3_endpoint: str, s3_bucket: str) -> str:
+    """The STORAGE_URL of that bucket; the keys are in AWS_* variables."""
+    return f"s3://{s3_bucket}?endpoint={s3_endpoint}"
