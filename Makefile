@@ -49,11 +49,11 @@ contracts: venv ## Check which package may import which
 migrations: venv ## Check that the migrations match the models and form one line
 	@$(SERVICES) --only postgresql -- $(PY) manage.py makemigrations --check --dry-run
 
-lock: venv ## Compile the .in files to .txt with hashes
+lock: venv ## Compile the .in files to .txt with hashes (ARGS=--upgrade for newer versions)
 	@for name in requirements requirements-dev; do \
 		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
-			--no-header --no-annotate $$name.in -o $$name.txt || exit 1; \
+			--no-header --no-annotate $(ARGS) $$name.in -o $$name.txt || exit 1; \
 	done
 
 clean: ## Remove the environment and the caches (not the data in .stack)

@@ -105,7 +105,11 @@ def load(target: Target, records: Sequence[Record]) -> Counts:
 def _load_rows(
     target: Target, rows: Sequence[tuple[int, Row]]
 ) -> tuple[int, list[tuple[int, str, str]]]:
-    values = {"tenant": target.tenant, "source": target.source, "file": target.file_id}
+    values: dict[str, Any] = {
+        "tenant": target.tenant,
+        "source": target.source,
+        "file": target.file_id,
+    }
     with connection.cursor() as cursor:
         cursor.execute(_STAGE)
         cursor.copy_expert(_COPY, _as_csv(rows))
@@ -170,7 +174,7 @@ def _keep_out(
     lines, columns, reasons, values, raw_rows = (
         list(column) for column in zip(*rows, strict=True)
     )
-    parameters = {
+    parameters: dict[str, Any] = {
         "tenant": target.tenant,
         "file": target.file_id,
         "why": why.value,

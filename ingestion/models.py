@@ -13,7 +13,7 @@ from tenants.scoping import TenantOwned
 AMOUNT_BELOW = Decimal(10) ** 16
 
 
-class FixedCharField(models.CharField):
+class FixedCharField(models.CharField):  # type: ignore[type-arg]
     """A column of type CHAR(n)."""
 
     def db_type(self, connection: Any) -> str:
@@ -82,10 +82,10 @@ class Transaction(TenantOwned):
     id = models.BigAutoField(primary_key=True)
     source = models.TextField()
     txn_id = models.TextField()
-    reference_id = models.TextField(null=True, blank=True)  # noqa: DJ001
-    account_id = models.TextField(null=True, blank=True)  # noqa: DJ001
-    counterparty_account = models.TextField(null=True, blank=True)  # noqa: DJ001
-    vpa_or_ifsc = models.TextField(null=True, blank=True)  # noqa: DJ001
+    reference_id = models.TextField(null=True, blank=True)
+    account_id = models.TextField(null=True, blank=True)
+    counterparty_account = models.TextField(null=True, blank=True)
+    vpa_or_ifsc = models.TextField(null=True, blank=True)
     amount = models.DecimalField(max_digits=18, decimal_places=2)
     currency = FixedCharField(max_length=3, default="INR", db_default="INR")
     status = models.TextField()

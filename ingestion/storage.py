@@ -110,7 +110,9 @@ def store() -> Store:
     backend = storages["default"]
     if isinstance(backend, S3Storage):
         return S3Store(backend)
-    return FolderStore(backend)
+    if isinstance(backend, FileSystemStorage):
+        return FolderStore(backend)
+    raise TypeError(f"no store for {type(backend).__name__}")
 
 
 class FolderStore:
@@ -194,7 +196,7 @@ class S3Store:
 
     def link(self, key: str) -> str | None:
         """Return a link that is good for ten minutes; see Store."""
-        return self.storage.url(key)
+        return str(self.storage.url(key))
 
 
 @contextmanager

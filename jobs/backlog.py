@@ -81,7 +81,7 @@ WHERE a.outcome IS NULL ORDER BY a.id
 
 _STANDINGS = """
 SELECT id, settled_us,
-       COALESCE((extract(epoch FROM clock_timestamp() - started_at) * 1000000)::bigint, 0)
+       COALESCE(extract(epoch FROM clock_timestamp() - started_at) * 1000000, 0)::bigint
 FROM jobs_attempt WHERE id = ANY(%(ids)s)
 """
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from celery import Celery
 from kombu import Queue
 
-RUN_ATTEMPT = "jobs.tasks.run_attempt"
+from jobs.queues import RUN_ATTEMPT
 
 
 class Publisher:

@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
-from itertools import takewhile
 from typing import Final
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from jobs.backlog import OpenAttempt, TenantConfig
 from jobs.broker import Publisher
 from jobs.ledger import Pick
 from jobs.lifecycle import State
-from taskqueue_site.celery import pool_queue
+from jobs.queues import pool_queue
 from tenants.scoping import all_tenants
 
 logger = logging.getLogger(__name__)
@@ -260,8 +259,13 @@ class Dispatcher:
         def estimate(tenant: str, job_id: UUID) -> int:
             return self._estimate(tenant, pool.kinds[job_id])
 
-        picks = (pool.scheduler.pick(estimate) for _ in range(pool.free))
-        return list(takewhile(lambda pick: pick is not None, picks))
+        picks: list[Dispatch[UUID]] = []
+        while len(picks) < pool.free:
+            pick = pool.scheduler.pick(estimate)
+            if pick is None:
+                break
+            picks.append(pick)
+        return picks
 
     def _estimate(self, tenant: str, kind: str) -> int:
         prior_us = handlers.prior_us(kind)

@@ -42,7 +42,7 @@ class Ended:
     state: str
 
 
-def _rows(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+def _rows(statement: str, values: dict[str, Any]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
@@ -112,7 +112,8 @@ def dispatch(
         "weights": [pick.weight for pick in picks],
         **_move(Event.DISPATCHED),
     }
-    return {job_id: attempt_id for job_id, attempt_id in _rows(_DISPATCH, values)}
+    rows: list[tuple[UUID, int]] = _rows(_DISPATCH, values)
+    return dict(rows)
 
 
 # --- Start ----------------------------------------------------------------------------
@@ -135,7 +136,7 @@ RETURNING s.id, j.id, j.tenant_id, j.kind, j.payload, j.checkpoint, s.started_at
 
 
 def start(*, attempt_id: int, worker: str, lease_seconds: int) -> Claim | None:
-    """Start an attempt, once; None means stale or duplicate, and nothing was written."""
+    """Start an attempt, once; None means stale or duplicate: nothing was written."""
     values = {
         "attempt": attempt_id,
         "worker": worker,
@@ -215,14 +216,14 @@ def commit_checkpoint(
     if not checkpoint.usage:
         return
     meters, chunks = zip(*checkpoint.usage, strict=True)
-    values = {
+    usage = {
         "tenant": assignment.tenant,
         "job": str(assignment.job_id),
         "meters": list(meters),
         "chunks": list(chunks),
         "quantities": list(checkpoint.usage.values()),
     }
-    _rows(_USAGE, values)
+    _rows(_USAGE, usage)
 
 
 # --- End ------------------------------------------------------------------------------

@@ -115,6 +115,15 @@ class Job(TenantOwned):
         }
 
 
+class DeadLetter(Job):
+    """A job that a person has to decide about; same row, own screen and right."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "dead letter"
+        permissions: ClassVar = [("retry_deadletter", "Can retry dead letters")]
+
+
 class Attempt(TenantOwned):
     """One try at a job: appended at dispatch, settled once.
 

@@ -15,6 +15,7 @@ from django.db import Error, connection
 
 from fairshare.backoff import delay_seconds
 from jobs import errors, handlers, ledger
+from jobs.errors import JobError
 from jobs.handlers import Assignment, Checkpoint, Step
 from jobs.lease import LeaseKeeper
 from jobs.ledger import AttemptSupersededError, Claim
@@ -62,8 +63,11 @@ def _work(claim: Claim) -> None:
             ledger.finish(assignment, result)
     except AttemptSupersededError:
         raise
+    except JobError as error:
+        logger.warning("Attempt %s failed: %s", assignment.attempt_id, error.code)
+        _fail(claim, error)
     except Exception as exception:
-        logger.exception("Attempt %s of %s failed", assignment.attempt_id, assignment)
+        logger.exception("Attempt %s failed", assignment.attempt_id)
         _fail(claim, exception)
 
 

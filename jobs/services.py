@@ -31,7 +31,7 @@ def job_enqueue(
     """
     known = handlers.get(kind)
     is_due = run_after is None or run_after <= now
-    job = Job.objects.create(
+    job: Job = Job.objects.create(
         tenant_id=tenant_id,
         kind=kind,
         payload=payload,

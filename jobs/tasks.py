@@ -11,11 +11,12 @@ from jobs.wake import wake_dispatcher
 
 
 @shared_task(name="jobs.tasks.run_attempt", bind=True, ignore_result=True)
-def run_attempt(self: Task, *, attempt_ids: list[int], **_: Any) -> None:
+def run_attempt(self: Task[Any, Any], /, *, attempt_ids: list[int], **_: Any) -> None:
     """Run the attempts that a message names; their end is in the ledger."""
     connection.close_if_unusable_or_obsolete()
+    worker = str(self.request.hostname)
     for attempt_id in attempt_ids:
-        runner.run(attempt_id=attempt_id, worker=self.request.hostname)
+        runner.run(attempt_id=attempt_id, worker=worker)
     wake_dispatcher()
 
 

@@ -7,16 +7,15 @@ that takes messages.
 import logging
 from typing import Any
 
+from billiard.exceptions import WorkerLostError
 from celery import Celery, Task, bootsteps
 from celery.signals import task_failure, worker_shutting_down
-from celery.worker import WorkController
 from celery.worker import consumer as celery_consumer
-from billiard.exceptions import WorkerLostError
 from django.conf import settings
 from django.db import Error, connection
 
 from jobs import ledger
-from jobs.broker import RUN_ATTEMPT
+from jobs.queues import RUN_ATTEMPT
 from jobs.wake import wake_dispatcher
 from tenants.scoping import all_tenants
 
@@ -38,7 +37,7 @@ class Consumer(celery_consumer.Consumer):
     That step would declare 28 queues for delays, which the ledger keeps instead.
     """
 
-    class Blueprint(celery_consumer.Consumer.Blueprint):
+    class Blueprint(celery_consumer.Consumer.Blueprint):  # type: ignore[misc,valid-type]
         default_steps = [
             step
             for step in celery_consumer.Consumer.Blueprint.default_steps
@@ -49,20 +48,20 @@ class Consumer(celery_consumer.Consumer):
 class Heartbeat(bootsteps.StartStopStep):
     """Keeps this worker's row fresh from the consumer's loop."""
 
-    requires = {"celery.worker.components:Timer"}
+    requires = ("celery.worker.components:Timer",)
 
-    def __init__(self, worker: WorkController, **options: Any) -> None:
+    def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self.is_leaving = False
         worker_shutting_down.connect(self._leave)
 
-    def start(self, worker: WorkController) -> None:
+    def start(self, worker: Any) -> None:
         """Report at once, then every two seconds."""
         self._report(worker)
         wake_dispatcher()
         worker.timer.call_repeatedly(HEARTBEAT_SECONDS, self._report, (worker,))
 
-    def stop(self, worker: WorkController) -> None:
+    def stop(self, worker: Any) -> None:
         """Take the row away; a killed worker's goes stale instead."""
         self.is_leaving = True
         self._execute(_FORGET, {"name": worker.hostname})
@@ -71,7 +70,7 @@ class Heartbeat(bootsteps.StartStopStep):
         # Runs inside a signal handler: the loop's next tick does the rest.
         self.is_leaving = True
 
-    def _report(self, worker: WorkController) -> None:
+    def _report(self, worker: Any) -> None:
         slots = 0 if self.is_leaving else worker.concurrency
         pool = worker.app.conf.dtq_pool
         values = {"name": worker.hostname, "pool": pool, "slots": slots}
@@ -95,7 +94,7 @@ def install(app: Celery, *, pool: str) -> None:
 
 def _child_died(
     *,
-    sender: Task,
+    sender: Task[Any, Any],
     exception: BaseException,
     kwargs: dict[str, Any],
     **_: Any,
@@ -106,7 +105,7 @@ def _child_died(
     try:
         with all_tenants(reason="a worker's child died"):
             ledger.lose_of_worker(
-                worker=sender.request.hostname,
+                worker=str(sender.request.hostname),
                 attempt_ids=kwargs["attempt_ids"],
                 max_losses=settings.MAX_LOSSES,
             )

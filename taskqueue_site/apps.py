@@ -10,6 +10,10 @@ class SiteConfig(AppConfig):
     name = "taskqueue_site"
     default = True
 
+    def ready(self) -> None:
+        """Make the Celery application the current one in every process."""
+        import taskqueue_site.celery  # noqa: F401
+
 
 class AdminConfig(admin_apps.AdminConfig):
     """Django's admin with the product's own site."""

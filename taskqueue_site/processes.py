@@ -102,8 +102,11 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
         return
 
 
-def stop_leftovers(owner: Path, *, patience: float = 10.0) -> None:
-    """Stop the processes that a killed stack or server left behind."""
+def stop_leftovers(owner: Path, *, patience: float = 5.0) -> None:
+    """Stop the processes that a killed stack or server left behind.
+
+    The kernel has asked them to end already when their parent died, hence the haste.
+    """
     stop_processes(
         (process for process in psutil.process_iter() if _belongs(process, owner)),
         patience=patience,

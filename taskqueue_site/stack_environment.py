@@ -71,7 +71,7 @@ def published(values: Mapping[str, str], directory: Path) -> Iterator[None]:
 def redacted(url: str) -> str:
     """Return a URL fit for the screen: without passwords, keys or options."""
     without_options = url.partition("?")[0]
-    return re.sub(r"//[^/]*@", "//***@", without_options)
+    return re.sub(r"(?<!^file:)//.*@", "//***@", without_options)
 
 
 def _broker_on(redis_url: str) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.checks import CheckMessage, Tags, Warning, register as register_check
+from django.core.checks import CheckMessage, Tags, Warning
+from django.core.checks import register as register_check
 from django.db import connection
 
 _LOGIN_ROLE = """

@@ -1,6 +1,6 @@
 """Tier, Tenant, Membership and ApiKey."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.validators import MinValueValidator, RegexValidator
@@ -59,7 +59,7 @@ class Tenant(models.Model):
     paused_reason = models.TextField(blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    objects: ClassVar[ScopedManager["Tenant"]] = ScopedManager("slug")
+    objects: ClassVar[ScopedManager[Any]] = ScopedManager("slug")
 
     class Meta:
         base_manager_name = "objects"

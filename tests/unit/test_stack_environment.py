@@ -12,8 +12,6 @@ from taskqueue_site.stack_environment import (
     redacted,
 )
 
-pytestmark = pytest.mark.unit
-
 URLS = {
     "DATABASE_URL": "postgresql://dtq@/dtq?host=/s",
     "REDIS_URL": "redis://:k@127.0.0.1:7/0",
@@ -82,6 +80,7 @@ def test_a_value_of_two_lines_is_refused(tmp_path: Path) -> None:
         ("s3://key:secret@bucket?endpoint=http://h", "s3://***@bucket"),
         ("postgresql://u@/d?host=/s&password=secret", "postgresql://***@/d"),
         ("redis://:a/b@c@host/0", "redis://***@host/0"),
+        ("file:///home/a@b/objects", "file:///home/a@b/objects"),
     ],
 )
 def test_secrets_do_not_reach_the_screen(url: str, shown: str) -> None:

@@ -1,10 +1,6 @@
 """The pauses before a dead component is started again."""
 
-import pytest
-
 from taskqueue_site.restarts import Restarts
-
-pytestmark = pytest.mark.unit
 
 
 def test_pauses_grow_to_the_longest_one() -> None:

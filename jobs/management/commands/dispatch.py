@@ -7,11 +7,11 @@ import socket
 import threading
 from typing import Any
 
+from celery import current_app
 from django.core.management.base import BaseCommand
 
 from jobs.broker import Publisher
 from jobs.dispatcher import Dispatcher
-from taskqueue_site.celery import app
 
 
 class Command(BaseCommand):
@@ -23,4 +23,4 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        Dispatcher(holder=holder, publisher=Publisher(app)).run(stop)
+        Dispatcher(holder=holder, publisher=Publisher(current_app)).run(stop)

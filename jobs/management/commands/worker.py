@@ -5,10 +5,11 @@ import socket
 from argparse import ArgumentParser
 from typing import Any
 
+from celery import current_app as app
 from django.core.management.base import BaseCommand
 
 from jobs import workers
-from taskqueue_site.celery import MAINTENANCE_QUEUE, app, pool_queue
+from jobs.queues import MAINTENANCE_QUEUE, pool_queue
 
 
 class Command(BaseCommand):

@@ -1,0 +1,22 @@
+"""A tenant's quota, as part of the tenant's screen."""
+
+from django.http import HttpRequest
+
+from quotas.models import Quota
+from tenants.adminkit import StackedInline
+
+
+class QuotaInline(StackedInline):
+    """The one quota of a tenant; a new tenant gets one with the defaults."""
+
+    model = Quota
+    can_delete = False
+    min_num = max_num = 1
+    extra = 0
+    verbose_name_plural = "Quota (in force about a second after you save)"
+    fields = (("weight", "max_in_flight"), ("rate_per_second", "burst"))
+
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """Let those set a first quota who may add tenants or change quotas."""
+        may = request.user.has_perm
+        return may("quotas.add_quota") or may("tenants.add_tenant")

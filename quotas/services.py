@@ -1,0 +1,47 @@
+"""Writes to quotas, and the creation of a tenant that has one."""
+
+from decimal import Decimal
+
+from django.db import transaction
+
+from quotas.models import Quota
+from quotas.selectors import quota_get
+from tenants import services as tenants
+
+
+def tenant_create(
+    *,
+    slug: str,
+    name: str = "",
+    tier: str = "standard",
+    pool: str = "",
+    weight: Decimal = Decimal(1),
+    max_in_flight: int | None = None,
+) -> Quota:
+    """Write a tenant and its quota in one transaction; without a rate.
+
+    Raises UnknownTierError, TenantExistsError or ValidationError.
+    """
+    with transaction.atomic():
+        tenant = tenants.tenant_create(slug=slug, name=name, tier=tier, pool=pool)
+        quota = Quota(tenant=tenant, weight=weight, max_in_flight=max_in_flight)
+        quota.full_clean(validate_unique=False, validate_constraints=False)
+        quota.save(force_insert=True)
+    return quota
+
+
+def quota_update(
+    *, slug: str, weight: Decimal | None = None, max_in_flight: int | None = None
+) -> Quota:
+    """Change what is given of a quota and leave the rest; 0 in flight lifts the cap.
+
+    Raises UnknownTenantError or ValidationError.
+    """
+    quota = quota_get(slug=slug)
+    if weight is not None:
+        quota.weight = weight
+    if max_in_flight is not None:
+        quota.max_in_flight = max_in_flight or None
+    quota.full_clean(validate_unique=False, validate_constraints=False)
+    quota.save(update_fields=["weight", "max_in_flight"])
+    return quota
