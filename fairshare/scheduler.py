@@ -77,11 +77,22 @@ Limits
 # ruff: noqa: N818, S101 - exceptions are named for what happened; invariants are asserted
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
-from heapq import heapify, heappop, heappush
 from typing import Any, Generic, Protocol, TypeVar
+
+from fairshare.tree import (
+    TICKS_PER_US,
+    WEIGHT_ONE,
+    Branch,
+    Flight,
+    Gate,
+    Priority,
+    Queue,
+    Tenant,
+    Waiting,
+    place,
+)
 
 __all__ = [
     "DELTA_US",
@@ -104,15 +115,6 @@ DELTA_US = 1_000_000
 FLOOR_US = 200
 """The least hold, in microseconds: a zero estimate must not start jobs for free."""
 
-# Weights are in thousandths.
-_WEIGHT_ONE = 1000
-
-# How far a microsecond moves virtual time at weight 1; divisible by 1 to 16.
-_TICKS_PER_US = 720_720
-
-# Stale heap entries tolerated before a heap is rebuilt, beside one per live entry.
-_SLACK = 8
-
 
 class Sortable(Protocol):
     """Whatever orders one job before another; comparable across all tenants."""
@@ -121,32 +123,6 @@ class Sortable(Protocol):
 
 
 JobT = TypeVar("JobT", bound=Hashable)
-
-
-class Priority(IntEnum):
-    """Which of one tenant's own jobs goes first. Never a claim on another tenant."""
-
-    URGENT = 0
-    HIGH = 1
-    NORMAL = 2
-    LOW = 3
-
-
-_PRIORITY_WEIGHTS = {
-    Priority.URGENT: 8000,
-    Priority.HIGH: 4000,
-    Priority.NORMAL: 2000,
-    Priority.LOW: 1000,
-}
-
-
-class Gate(StrEnum):
-    """What a tenant's next job waits for."""
-
-    IDLE = "idle"  # no eligible job waiting
-    PAUSED = "paused"
-    CAP = "cap"  # as many in flight as allowed
-    TURN = "turn"  # only for others with a smaller virtual time, or for a slot
 
 
 class UnknownTenant(LookupError):
@@ -202,10 +178,10 @@ class FairScheduler(Generic[JobT]):
 
     def __init__(self, *, delta_us: int = DELTA_US) -> None:
         self._delta_us = delta_us
-        self._root = _Branch(_WEIGHT_ONE, parent=None)
-        self._tenants: dict[str, _Tenant] = {}
-        self._waiting: dict[JobT, _Waiting] = {}
-        self._flights: dict[JobT, _Flight] = {}
+        self._root = Branch(WEIGHT_ONE, parent=None)
+        self._tenants: dict[str, Tenant] = {}
+        self._waiting: dict[JobT, Waiting] = {}
+        self._flights: dict[JobT, Flight] = {}
 
     # Tenants
 
@@ -224,7 +200,7 @@ class FairScheduler(Generic[JobT]):
             raise ValueError(f"cap of {tenant} is {cap}; it must not be negative")
         node = self._tenants.get(tenant)
         if node is None:
-            node = self._tenants[tenant] = _Tenant(tenant, weight, self._root)
+            node = self._tenants[tenant] = Tenant(tenant, weight, self._root)
         node.weight, node.cap, node.is_paused = weight, cap, paused
         self._root.place(node)
 
@@ -262,9 +238,10 @@ class FairScheduler(Generic[JobT]):
         if job in self._waiting or job in self._flights:
             return False
         queue = node.queue(Priority(priority))
-        waiting = self._waiting[job] = _Waiting(job, order, queue)
+        waiting = self._waiting[job] = Waiting(job, order, queue)
         queue.jobs.put(waiting, (order,))
-        _place(queue)
+        if queue.head() is waiting:
+            place(queue)
         return True
 
     def withdraw(self, job: JobT) -> bool:
@@ -273,7 +250,7 @@ class FairScheduler(Generic[JobT]):
         if waiting is None:
             return False
         waiting.queue.jobs.discard(waiting)
-        _place(waiting.queue)
+        place(waiting.queue)
         waiting.queue.tenant.forget_queues_if_drained()
         return True
 
@@ -305,7 +282,7 @@ class FairScheduler(Generic[JobT]):
         flight = self._flight(job)
         if _checked(elapsed_us) >= flight.charged_us:
             flight.charge(elapsed_us + self._delta_us)
-            _place(flight.queue)
+            place(flight.queue)
 
     def settle(self, job: JobT, actual_us: int) -> None:
         """Make the attempt's charge its actual cost, and count it out of flight.
@@ -318,7 +295,7 @@ class FairScheduler(Generic[JobT]):
         flight.queue.tenant.in_flight -= 1
         # After the charge: a tenant held by its cap must be lifted from its true
         # virtual time, not from one that still holds the estimate.
-        _place(flight.queue)
+        place(flight.queue)
         flight.queue.tenant.forget_queues_if_drained()
 
     # Rebuilding from the ledger
@@ -370,7 +347,7 @@ class FairScheduler(Generic[JobT]):
             tenant=tenant,
             weight=node.weight,
             virtual_time=node.virtual_time,
-            ahead_us=(node.virtual_time - self._root.clock) // _TICKS_PER_US,
+            ahead_us=(node.virtual_time - self._root.clock) // TICKS_PER_US,
             used_us=node.used_us,
             in_flight=node.in_flight,
             waiting=node.waiting(),
@@ -402,26 +379,26 @@ class FairScheduler(Generic[JobT]):
 
     # Private
 
-    def _tenant(self, tenant: str) -> "_Tenant":
+    def _tenant(self, tenant: str) -> "Tenant":
         try:
             return self._tenants[tenant]
         except KeyError:
             raise UnknownTenant(f"{tenant} is not set; call set_tenant first") from None
 
-    def _flight(self, job: JobT) -> "_Flight":
+    def _flight(self, job: JobT) -> "Flight":
         try:
             return self._flights[job]
         except KeyError:
             raise UnknownJob(f"{job!r} is not in flight") from None
 
-    def _launch(self, job: JobT, queue: "_Queue", held_us: int, weight: int) -> None:
+    def _launch(self, job: JobT, queue: "Queue", held_us: int, weight: int) -> None:
         tenant = queue.tenant
         self._root.serve(tenant)
         tenant.serve(queue)
-        flight = self._flights[job] = _Flight(queue, held_us, weight)
+        flight = self._flights[job] = Flight(queue, held_us, weight)
         flight.charge(held_us)
         tenant.in_flight += 1
-        _place(queue)
+        place(queue)
 
 
 def _checked(cost_us: int) -> int:
@@ -431,255 +408,3 @@ def _checked(cost_us: int) -> int:
     if cost_us < 0:
         raise ValueError(f"a cost is not negative, but {cost_us} was given")
     return cost_us
-
-
-def _ticks(cost_us: int, weight: int) -> int:
-    """Return how far the cost moves virtual time at this weight."""
-    return cost_us * _TICKS_PER_US * _WEIGHT_ONE // weight
-
-
-class _Ranked:
-    """Something that can stand in one ranking, under one live entry at a time."""
-
-    __slots__ = ("entry",)
-
-    def __init__(self) -> None:
-        self.entry: tuple[Any, ...] | None = None
-
-
-RankedT = TypeVar("RankedT", bound=_Ranked)
-
-
-class _Ranking(Generic[RankedT]):
-    """Items in the order of their keys; a changed key is pushed again.
-
-    The old entry stays behind until it surfaces or until a rebuild, and is told from
-    the live one by identity. Equal keys keep the order in which they were put.
-    """
-
-    __slots__ = ("_heap", "_live", "_serial")
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[Any, ...]] = []
-        self._live = 0
-        self._serial = 0
-
-    def __len__(self) -> int:
-        return self._live
-
-    def __iter__(self) -> Iterator[RankedT]:
-        return (entry[-1] for entry in self._heap if entry[-1].entry is entry)
-
-    def put(self, item: RankedT, key: tuple[Any, ...]) -> None:
-        """Rank the item under this key, whether or not it was ranked before."""
-        if item.entry is None:
-            self._live += 1
-        elif item.entry[:-2] == key:
-            return
-        # The serial keeps a comparison from ever reaching the item.
-        self._serial += 1
-        item.entry = (*key, self._serial, item)
-        heappush(self._heap, item.entry)
-        self._rebuild_if_stale()
-
-    def discard(self, item: RankedT) -> None:
-        """Take the item out if it is in."""
-        if item.entry is not None:
-            item.entry = None
-            self._live -= 1
-            self._rebuild_if_stale()
-
-    def first(self) -> RankedT | None:
-        """Return the item with the smallest key, leaving it in."""
-        heap = self._heap
-        while heap:
-            entry = heap[0]
-            item: RankedT = entry[-1]
-            if item.entry is entry:
-                return item
-            heappop(heap)
-        return None
-
-    def _rebuild_if_stale(self) -> None:
-        if len(self._heap) > 2 * self._live + _SLACK:
-            self._heap = [e for e in self._heap if e[-1].entry is e]
-            heapify(self._heap)
-
-    def check_invariants(self) -> None:
-        heap = self._heap
-        assert all(heap[(i - 1) // 2] <= heap[i] for i in range(1, len(heap)))
-        assert sum(1 for _ in self) == self._live
-        assert len(heap) <= 2 * self._live + _SLACK
-
-
-class _Node(_Ranked):
-    """A competitor among the children of its parent: a weight and a virtual time."""
-
-    __slots__ = ("parent", "used_us", "virtual_time", "weight")
-
-    def __init__(self, weight: int, parent: "_Branch | None") -> None:
-        super().__init__()
-        self.weight = weight
-        self.parent = parent
-        self.virtual_time = 0
-        self.used_us = 0
-
-    def head(self) -> "_Waiting | None":
-        """Return the job this node would start now, or None if it may start none."""
-        raise NotImplementedError
-
-    def key(self, head: "_Waiting") -> tuple[Any, ...]:
-        """Return the node's place among its siblings: virtual time, then ties."""
-        raise NotImplementedError
-
-    def charge(self, before_us: int, after_us: int, weight: int) -> None:
-        """Replace a charge by another one made at the same weight."""
-        # Totals are converted, not differences: rounding cannot pile up.
-        self.virtual_time += _ticks(after_us, weight) - _ticks(before_us, weight)
-        self.used_us += after_us - before_us
-
-
-class _Branch(_Node):
-    """A node with children, of which the one furthest behind goes next."""
-
-    __slots__ = ("clock", "ready")
-
-    def __init__(self, weight: int, parent: "_Branch | None") -> None:
-        super().__init__(weight, parent)
-        self.clock = 0
-        self.ready: _Ranking[_Node] = _Ranking()
-
-    def head(self) -> "_Waiting | None":
-        child = self.ready.first()
-        return None if child is None else child.head()
-
-    def serve(self, child: _Node) -> None:
-        """Advance the clock to the virtual time at which this child is served."""
-        self.clock = max(self.clock, child.virtual_time)
-
-    def place(self, child: _Node) -> None:
-        """Rank the child if it may start a job; lift it if it could not before."""
-        head = child.head()
-        if head is None:
-            self.ready.discard(child)
-            return
-        if child.entry is None:
-            child.virtual_time = max(child.virtual_time, self.clock)
-        self.ready.put(child, child.key(head))
-
-    def check_children(self, children: Iterable[_Node]) -> None:
-        self.ready.check_invariants()
-        ranked = 0
-        for child in children:
-            head = child.head()
-            assert (head is None) == (child.entry is None)
-            if head is not None and child.entry is not None:
-                ranked += 1
-                assert child.entry[:-2] == child.key(head)
-        assert ranked == len(self.ready)
-
-
-class _Tenant(_Branch):
-    """A tenant; its children are its priority classes."""
-
-    __slots__ = ("cap", "in_flight", "is_paused", "name", "queues")
-
-    def __init__(self, name: str, weight: int, parent: _Branch) -> None:
-        super().__init__(weight, parent)
-        self.name = name
-        self.cap: int | None = None
-        self.is_paused = False
-        self.in_flight = 0
-        self.queues: dict[Priority, _Queue] = {}
-
-    def queue(self, priority: Priority) -> "_Queue":
-        """Return the queue of this priority, made on demand."""
-        if priority not in self.queues:
-            self.queues[priority] = _Queue(priority, self)
-        return self.queues[priority]
-
-    def forget_queues_if_drained(self) -> None:
-        """Free the memory of the queues once no job is waiting or in flight."""
-        if not self.ready and not self.in_flight:
-            self.queues.clear()
-
-    def waiting(self) -> int:
-        return sum(len(queue.jobs) for queue in self.queues.values())
-
-    def gate(self) -> Gate:
-        """Return what the next job waits for, the nearest cause first."""
-        if not self.ready:
-            return Gate.IDLE
-        if self.is_paused:
-            return Gate.PAUSED
-        if self.cap is not None and self.in_flight >= self.cap:
-            return Gate.CAP
-        return Gate.TURN
-
-    def head(self) -> "_Waiting | None":
-        return super().head() if self.gate() is Gate.TURN else None
-
-    def key(self, head: "_Waiting") -> tuple[Any, ...]:
-        return self.virtual_time, head.order, self.name
-
-    def check_invariants(self) -> None:
-        self.check_children(self.queues.values())
-        for queue in self.queues.values():
-            queue.jobs.check_invariants()
-
-
-class _Queue(_Node):
-    """One tenant's waiting jobs of one priority, oldest first."""
-
-    __slots__ = ("jobs", "priority", "tenant")
-
-    def __init__(self, priority: Priority, tenant: _Tenant) -> None:
-        super().__init__(_PRIORITY_WEIGHTS[priority], tenant)
-        self.priority = priority
-        self.tenant = tenant
-        self.jobs: _Ranking[_Waiting] = _Ranking()
-
-    def head(self) -> "_Waiting | None":
-        return self.jobs.first()
-
-    def key(self, head: "_Waiting") -> tuple[Any, ...]:
-        return self.virtual_time, self.priority
-
-
-class _Waiting(_Ranked):
-    """A job that could start."""
-
-    __slots__ = ("job", "order", "queue")
-
-    def __init__(self, job: Any, order: Any, queue: _Queue) -> None:
-        super().__init__()
-        self.job = job
-        self.order = order
-        self.queue = queue
-
-
-class _Flight:
-    """An attempt in flight, and what its path is charged for it so far."""
-
-    __slots__ = ("charged_us", "held_us", "queue", "weight")
-
-    def __init__(self, queue: _Queue, held_us: int, weight: int) -> None:
-        self.queue = queue
-        self.held_us = held_us
-        self.weight = weight
-        self.charged_us = 0
-
-    def charge(self, total_us: int) -> None:
-        """Make this the attempt's charge, at every node of its path."""
-        queue, before_us = self.queue, self.charged_us
-        queue.charge(before_us, total_us, queue.weight)
-        queue.tenant.charge(before_us, total_us, self.weight)
-        self.charged_us = total_us
-
-
-def _place(queue: _Queue) -> None:
-    """Rank anew every node on the way from this queue up to the root."""
-    node: _Node = queue
-    while node.parent is not None:
-        node.parent.place(node)
-        node = node.parent

@@ -234,7 +234,8 @@ WITH clock AS (
 ), settled AS (
     UPDATE jobs_attempt a
     SET outcome = %(outcome)s, finished_at = clock.now, is_billable = true,
-        settled_us = (extract(epoch FROM clock.now - a.started_at) * 1000000)::bigint,
+        settled_us = GREATEST(0, extract(epoch FROM clock.now - a.started_at)
+                                 * 1000000)::bigint,
         error = %(error)s::jsonb, traceback = %(traceback)s
     FROM clock
     WHERE a.id = %(attempt)s AND a.outcome IS NULL AND a.lease_expires_at > clock.now
@@ -324,8 +325,8 @@ WITH clock AS (
 ), settled AS (
     UPDATE jobs_attempt a
     SET outcome = %(outcome)s, finished_at = clock.now, is_billable = false,
-        settled_us = (extract(epoch FROM LEAST(a.lease_expires_at, clock.now)
-                              - a.started_at) * 1000000)::bigint,
+        settled_us = GREATEST(0, extract(epoch FROM LEAST(a.lease_expires_at, clock.now)
+                                         - a.started_at) * 1000000)::bigint,
         error = %(error)s::jsonb
     FROM gone, clock WHERE a.id = gone.id
     RETURNING a.job_id, clock.now

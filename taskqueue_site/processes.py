@@ -102,7 +102,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
         return
 
 
-def stop_leftovers(owner: Path, *, patience: float = 5.0) -> None:
+def stop_leftovers(owner: Path, *, patience: float = 3.0) -> None:
     """Stop the processes that a killed stack or server left behind.
 
     The kernel has asked them to end already when their parent died, hence the haste.
@@ -121,10 +121,24 @@ def stop_processes(
     asked = list(processes)
     for process in asked:
         _signal(process, with_signal)
-    _, stubborn = psutil.wait_procs(asked, timeout=patience)
-    for process in stubborn:
+    for process in _still_running(asked, patience):
         _signal(process, signal.SIGKILL)
-    psutil.wait_procs(stubborn, timeout=patience)
+    _still_running(asked, patience)
+
+
+def _still_running(
+    processes: list[psutil.Process], seconds: float
+) -> list[psutil.Process]:
+    """Wait until all have ended, at most `seconds`; return those that have not.
+
+    A zombie has ended, although in a container nobody may ever collect it.
+    """
+    deadline = time.monotonic() + seconds
+    while running := [process for process in processes if _runs(process)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    return running
 
 
 def last_line(log: Path) -> str:
@@ -140,6 +154,13 @@ def _signal(process: psutil.Process, number: int) -> None:
         process.send_signal(number)
     except psutil.NoSuchProcess:
         return
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _belongs(process: psutil.Process, owner: Path) -> bool:

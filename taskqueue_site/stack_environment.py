@@ -70,8 +70,9 @@ def published(values: Mapping[str, str], directory: Path) -> Iterator[None]:
 
 def redacted(url: str) -> str:
     """Return a URL fit for the screen: without passwords, keys or options."""
-    without_options = url.partition("?")[0]
-    return re.sub(r"(?<!^file:)//.*@", "//***@", without_options)
+    if url.startswith("file:"):
+        return url
+    return re.sub(r"//.*@", "//***@", url.partition("?")[0])
 
 
 def _broker_on(redis_url: str) -> str:

@@ -10,10 +10,15 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from jobs import handlers, synthetic
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 HERE = Path(__file__).parent
+
+handlers.register(synthetic.SLEEP)
+
 #: The folder of a test says what it costs.
 MARKS = {"architecture": "unit"}
 

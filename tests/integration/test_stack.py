@@ -17,7 +17,7 @@ import psycopg2
 import pytest
 import redis
 
-from taskqueue_site.processes import OWNER_VARIABLE
+from taskqueue_site.processes import OWNER_VARIABLE, stop_processes
 
 PROJECT = Path(__file__).parents[2]
 SMALL_STACK = Path(__file__).with_name("small_stack.py")
@@ -61,10 +61,9 @@ class RunningStack:
         return dict(line.split("=", 1) for line in text.splitlines())[variable]
 
     def end(self) -> int:
-        """Kill it if it still runs; return its exit code."""
-        if self.process.poll() is None:
-            self.process.kill()
-        return self.process.wait()
+        """Stop it if it still runs; return its exit code."""
+        self.process.terminate()
+        return self.process.wait(DEADLINE_SECONDS)
 
 
 @pytest.fixture
@@ -167,12 +166,12 @@ def test_a_start_after_a_kill_stops_the_orphans_and_keeps_the_data(
     server.suspend()
     killed.process.kill()
     killed.process.wait()
-    assert worker.is_running()
-    assert server.is_running()
+    assert not has_ended(worker)
+    assert not has_ended(server)
     server.resume()
     assert_data(start())
-    assert not worker.is_running()
-    assert not server.is_running()
+    assert has_ended(worker)
+    assert has_ended(server)
 
 
 def test_parts_that_die_come_back_at_the_same_address(
@@ -265,8 +264,7 @@ def stack_directory() -> Iterator[Path]:
     parent = Path(tempfile.mkdtemp(prefix="stack-test-"))
     parent.chmod(0o711)
     yield parent / "data"
-    for process in left_running(parent):
-        process.kill()
+    stop_processes(left_running(parent), patience=5, with_signal=signal.SIGKILL)
     shutil.rmtree(parent)
 
 
@@ -290,6 +288,14 @@ def _serves(process: psutil.Process, directory: Path) -> bool:
         return str(directory) in owner or str(directory) in process.cwd()
     except (psutil.Error, OSError):
         return False
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Return whether a process has ended, be it still uncollected."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def postmaster(directory: Path) -> int:

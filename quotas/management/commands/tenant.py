@@ -26,7 +26,9 @@ class Command(ProductCommand):
         actions = parser.add_subparsers(dest="action", required=True)
         create = actions.add_parser("create", help="create a tenant")
         create.add_argument(
-            "--exist-ok", action="store_true", help="leave a tenant that exists as it is"
+            "--exist-ok",
+            action="store_true",
+            help="leave a tenant that exists as it is",
         )
         shown = actions.add_parser("list", help="show every tenant")
         pause = actions.add_parser("pause", help="stop dispatching a tenant's jobs")

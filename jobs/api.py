@@ -1,0 +1,128 @@
+"""The HTTP API of jobs: follow one, list them, and enqueue the synthetic kind."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from jobs.fields import NameField, StrictIntegerField, StrictNumberField
+from jobs.paging import JobsQuery
+from jobs.selectors import UnknownJobError, job_get
+from jobs.serializers import EnqueueInput, JobOutput, JobPageOutput, accepted
+from jobs.services import job_enqueue
+from tenants.auth import principal_of
+from tenants.scoping import tenant_scope
+
+
+class JobsView(APIView):
+    """List jobs."""
+
+    @extend_schema(
+        operation_id="job_list",
+        summary="List the tenant's jobs, newest first",
+        parameters=[JobsQuery],
+        responses=JobPageOutput,
+    )
+    def get(self, request: Request) -> Response:
+        """Return one page of the tenant's jobs, newest first.
+
+        `next` is the path of the next page with the same filters, or null at the end.
+        A page follows the job where the last one ended, so that jobs which arrive
+        meanwhile neither repeat nor hide any.
+        """
+        query = JobsQuery.of(request)
+        with tenant_scope(principal_of(request).tenant):
+            page = query.page()
+            results = JobOutput(page.jobs, many=True).data
+        following = query.path_after(page.jobs[-1].id) if page.has_more else None
+        return Response({"results": results, "next": following})
+
+
+class JobView(APIView):
+    """Show one job."""
+
+    @extend_schema(operation_id="job_get", summary="Show one job", responses=JobOutput)
+    def get(self, request: Request, job_id: str) -> Response:
+        """Return a job of the tenant: its state, progress, attempts, result or error.
+
+        A job of another tenant, one that never was, and a text that is no id get the
+        same answer.
+        """
+        with tenant_scope(principal_of(request).tenant):
+            try:
+                job = job_get(job_id=_job_id(job_id))
+            except UnknownJobError:
+                raise NotFound("There is no such job.") from None
+            body = JobOutput(job, context={"with_downloads": True}).data
+        return Response(body)
+
+
+_CANONICAL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+def _job_id(text: str) -> UUID:
+    if not _CANONICAL_ID.fullmatch(text):
+        raise UnknownJobError(text)
+    return UUID(text)
+
+
+class SleepInput(EnqueueInput):
+    """A job of known cost, which fails as asked."""
+
+    seconds = StrictNumberField(
+        min_value=0, max_value=3600, help_text="How long to sleep in all."
+    )
+    steps = StrictIntegerField(
+        min_value=1, max_value=10_000, default=1, help_text="Checkpoints on the way."
+    )
+    fail = NameField(
+        choices=["retryable", "permanent", "kill"],
+        required=False,
+        help_text="How to end, after the last step; `kill` ends the worker's process.",
+    )
+
+    def payload(self) -> dict[str, Any]:
+        """Return what the handler reads."""
+        names = ("seconds", "steps", "fail")
+        values = self.validated_data
+        return {name: values[name] for name in names if name in values}
+
+
+class EnqueueSleepView(APIView):
+    """Enqueue a synthetic job."""
+
+    @extend_schema(
+        operation_id="enqueue_sleep",
+        summary="Enqueue a job that sleeps",
+        request=SleepInput,
+        responses={202: JobOutput},
+        examples=[
+            OpenApiExample(
+                "Two seconds in four steps",
+                value={"tenant_id": "t1", "seconds": 2, "steps": 4},
+                request_only=True,
+            )
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        """Write a job that sleeps, for load tests; only where SYNTHETIC_KINDS is on."""
+        if not settings.SYNTHETIC_KINDS:
+            raise NotFound("Synthetic kinds are off: set SYNTHETIC_KINDS=1.")
+        tenant = principal_of(request).tenant
+        body = SleepInput(data=request.data, context={"tenant": tenant})
+        body.is_valid(raise_exception=True)
+        with tenant_scope(tenant):
+            job = job_enqueue(
+                **body.job_options(),
+                kind="sleep",
+                payload=body.payload(),
+                now=timezone.now(),
+            )
+            return accepted(job)

@@ -1,0 +1,192 @@
+"""The screens of jobs: the list, and the page that tells one job's story."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesCheckboxFilter,
+    DropdownFilter,
+    RangeDateTimeFilter,
+)
+
+from jobs import handlers, timeline
+from jobs.models import Attempt, Job
+from tenants.adminkit import ReadOnlyAdmin, json_block, pill, subtle
+from tenants.wording import age
+
+
+class KindFilter(DropdownFilter):  # type: ignore[misc]
+    """Offers the registered kinds: reading the used ones would scan the table."""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, *_: Any) -> list[tuple[str, str]]:
+        """Return every kind this process knows."""
+        return [(name, name) for name in handlers.names()]
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Job]) -> QuerySet[Job]:
+        """Keep the jobs of the chosen kind."""
+        kind = self.value()
+        return rows.filter(kind=kind) if kind else rows
+
+
+def job_search(rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+    """Return the one job of that id, or a tenant's jobs: both by an index."""
+    term = term.strip()
+    if not term:
+        return rows
+    try:
+        return rows.filter(pk=UUID(term))
+    except ValueError:
+        return rows.filter(tenant_id=term)
+
+
+class JobScreens(ReadOnlyAdmin):
+    """What the lists and pages of jobs and of dead letters share."""
+
+    search_fields = ("id", "tenant_id")
+    search_help_text = "A job's id, or a tenant"
+    list_select_related = ("tenant",)
+    change_form_template = "admin/jobs/job/change_form.html"
+    fields = ("id",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by id or by tenant, exactly."""
+        return job_search(queryset, search_term), False
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the part of the page that refreshes itself."""
+        name = f"{self.opts.app_label}_{self.opts.model_name}_live"
+        live = self.admin_site.admin_view(self.live_view)
+        return [path("<uuid:job_id>/live/", live, name=name), *super().get_urls()]
+
+    def live_view(self, request: HttpRequest, job_id: UUID) -> HttpResponse:
+        """Return the moving part of one job's page."""
+        job = get_object_or_404(self.get_queryset(request), pk=job_id)
+        if not self.has_view_permission(request, job):
+            return HttpResponse(status=403)
+        return render(request, "admin/jobs/job/live.html", self._story(job))
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> Any:
+        """Tell the job's story instead of showing a form."""
+        if obj is not None:
+            context.update(self._story(obj), title=f"{obj.kind} of {obj.tenant_id}")
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def _story(self, job: Job) -> dict[str, Any]:
+        now = timezone.now()
+        attempts = Attempt.objects.filter(job=job).order_by("number")
+        return {
+            "job": job,
+            "now": now,
+            "is_over": timeline.is_over(job),
+            "live_url": f"admin:{self.opts.app_label}_{self.opts.model_name}_live",
+            "state": pill(job.state, job.state),
+            "created": age(job.created_at, now=now),
+            "finished": age(job.finished_at, now=now) if job.finished_at else "",
+            "waited": timeline.waited(job, now=now),
+            "ran": timeline.ran(job, now=now),
+            "percent": timeline.progress_percent(job),
+            "progress": timeline.progress_text(job),
+            "beginning": timeline.beginning(job, now=now),
+            "tries": timeline.tries(list(attempts), now=now),
+            "ending": timeline.ending(job, now=now),
+            "payload": json_block(job.payload),
+            "result": json_block(job.result),
+            "checkpoint": json_block(job.checkpoint),
+            "error_details": json_block(job.error),
+            # The app that ingests comes later than this one, so it is not imported.
+            "ingested_file": getattr(job, "ingested_file", None),
+        }
+
+    @admin.display(description="State")
+    def state_pill(self, job: Job) -> SafeString:
+        """Return the state as a coloured label."""
+        return pill(job.state, job.state)
+
+    @admin.display(description="Job")
+    def short_id(self, job: Job) -> SafeString:
+        """Return the end of the id, which tells jobs of one moment apart."""
+        return format_html(
+            '<span class="dtq-mono" title="{}">…{}</span>', job.pk, str(job.pk)[-12:]
+        )
+
+    @admin.display(description="Error")
+    def error_code(self, job: Job) -> SafeString:
+        """Return the stable code of the last error, with its message on hover."""
+        if not job.error:
+            return subtle("–")
+        message = job.error.get("message", "")
+        code = job.error.get("code", "")
+        return format_html(
+            '<span class="dtq-mono dtq-bad" title="{}">{}</span>', message, code
+        )
+
+
+@admin.register(Job)
+class JobAdmin(JobScreens):
+    """Every job, newest first."""
+
+    list_display = (
+        *("short_id", "state_pill", "kind", "tenant", "priority", "progress_bar"),
+        *("created", "waited", "ran", "error_code"),
+    )
+    list_filter = (
+        ("state", ChoicesCheckboxFilter),
+        ("tenant", AutocompleteSelectFilter),
+        KindFilter,
+        ("priority", ChoicesCheckboxFilter),
+        ("created_at", RangeDateTimeFilter),
+    )
+
+    @admin.display(description="Progress")
+    def progress_bar(self, job: Job) -> SafeString:
+        """Return a bar where the total is known, and the numbers."""
+        text = timeline.progress_text(job)
+        percent = timeline.progress_percent(job)
+        if percent is None:
+            return subtle(text or "–")
+        return format_html(
+            '<span class="dtq-progress" title="{}"><i style="width: {}%"></i></span>'
+            '<span class="dtq-subtle">{}%</span>',
+            text,
+            percent,
+            percent,
+        )
+
+    @admin.display(description="Created")
+    def created(self, job: Job) -> SafeString:
+        """Return the job's age."""
+        moment = timezone.localtime(job.created_at).isoformat(" ", "seconds")
+        text = age(job.created_at, now=timezone.now())
+        return format_html('<span title="{}">{}</span>', moment, text)
+
+    @admin.display(description="Waited")
+    def waited(self, job: Job) -> str:
+        """Return how long it waited for its first dispatch."""
+        return timeline.waited(job, now=timezone.now()) or "–"
+
+    @admin.display(description="Ran")
+    def ran(self, job: Job) -> str:
+        """Return how long it ran."""
+        return timeline.ran(job, now=timezone.now()) or "–"

@@ -1,0 +1,95 @@
+"""The query string of the list of jobs: its filters, its limit and its cursor."""
+
+import base64
+from typing import Any, Final, Self
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.urls import reverse
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from jobs.fields import NameField, StrictSerializer
+from jobs.lifecycle import State
+from jobs.selectors import Page, job_page
+
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 500
+
+
+class CursorField(serializers.CharField):
+    """An opaque text that stands for the job where the page before this one ended."""
+
+    default_error_messages = {"invalid": "Take the cursor from `next` as it is."}
+
+    def to_internal_value(self, data: Any) -> UUID:  # type: ignore[override]
+        """Return the job's id."""
+        try:
+            position = UUID(bytes=base64.urlsafe_b64decode(f"{data}=="))
+        except ValueError:
+            self.fail("invalid")
+        if cursor_of(position) != data:
+            self.fail("invalid")
+        return position
+
+
+def cursor_of(job_id: UUID) -> str:
+    """Return the cursor of the page that follows a job."""
+    return base64.urlsafe_b64encode(job_id.bytes).decode("ascii").rstrip("=")
+
+
+class QueryError(serializers.ValidationError):
+    """A query string that cannot be followed."""
+
+    #: What an error points at: a parameter, where other errors point into the body.
+    location = "parameter"
+
+
+class JobsQuery(StrictSerializer):
+    """The query string of the list."""
+
+    state = NameField(choices=[state.value for state in State], required=False)
+    kind = serializers.RegexField(r"\A[a-z0-9_.-]{1,64}\Z", required=False)
+    limit = serializers.RegexField(
+        r"\A[1-9][0-9]{0,2}\Z",
+        default=str(DEFAULT_LIMIT),
+        error_messages={"invalid": f"Give a whole number from 1 to {MAX_LIMIT}."},
+    )
+    cursor = CursorField(required=False)
+
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """Return the validated query of a request.
+
+        Raises ValidationError, also where a parameter is given twice.
+        """
+        given = request.query_params
+        twice = [name for name in given if len(given.getlist(name)) > 1]
+        if twice:
+            raise QueryError(dict.fromkeys(twice, ["Give it once."]))
+        query = cls(data=given.dict())
+        if not query.is_valid():
+            raise QueryError(query.errors)
+        return query
+
+    def validate_limit(self, value: str) -> int:
+        """Return the limit as a number."""
+        if int(value) > MAX_LIMIT:
+            self.fields["limit"].fail("invalid")
+        return int(value)
+
+    def page(self) -> Page:
+        """Return the page that the query asks for."""
+        values = self.validated_data
+        state = values.get("state")
+        return job_page(
+            limit=values["limit"],
+            state=None if state is None else State(state),
+            kind=values.get("kind"),
+            before=values.get("cursor"),
+        )
+
+    def path_after(self, job_id: UUID) -> str:
+        """Return the path of the page that follows, with the filters kept."""
+        values = {**self.initial_data, "cursor": cursor_of(job_id)}
+        return f"{reverse('jobs')}?{urlencode(values)}"

@@ -1,0 +1,158 @@
+"""Jobs on the wire: what every enqueue call takes, and how a job is shown."""
+
+from typing import Any, Final
+
+from django.urls import reverse
+from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.response import Response
+
+from jobs import handlers
+from jobs.fields import (
+    MomentField,
+    NameField,
+    StrictCharField,
+    StrictIntegerField,
+    StrictSerializer,
+)
+from jobs.lifecycle import Outcome, State
+from jobs.models import Attempt, Job, Priority
+
+MAX_ATTEMPTS: Final = 25
+MICROSECONDS: Final = 1_000_000
+
+
+class EnqueueInput(StrictSerializer):
+    """What every enqueue call takes; subclasses add what their kind needs."""
+
+    tenant_id = StrictCharField(
+        help_text="The tenant of the key; any other is refused."
+    )
+    priority = NameField(
+        choices=[priority.label for priority in Priority],
+        default=Priority.NORMAL.label,
+        help_text="Order among the tenant's own jobs.",
+    )
+    run_after = MomentField(
+        required=False,
+        help_text="Earliest start: ISO 8601 with an offset. Without it: at once.",
+    )
+    max_attempts = StrictIntegerField(
+        required=False,
+        min_value=1,
+        max_value=MAX_ATTEMPTS,
+        help_text="Failures after which the job is dead. Without it: as its kind says.",
+    )
+
+    def validate_tenant_id(self, value: str) -> str:
+        """Refuse any tenant but the key's, alike whether it exists or not."""
+        if value != self.context["tenant"]:
+            raise PermissionDenied(
+                "The key does not belong to this tenant_id.", code="tenant_mismatch"
+            )
+        return value
+
+    def job_options(self) -> dict[str, Any]:
+        """Return the validated fields that any kind has, as `job_enqueue` takes them."""
+        values = self.validated_data
+        return {
+            "tenant_id": values["tenant_id"],
+            "priority": Priority[values["priority"].upper()],
+            "run_after": values.get("run_after"),
+            "max_attempts": values.get("max_attempts"),
+        }
+
+
+class ProgressOutput(serializers.Serializer[Any]):
+    """How far a job is; `total` is null while nobody knows."""
+
+    done = serializers.IntegerField()
+    total = serializers.IntegerField(allow_null=True)
+    unit = serializers.CharField(allow_blank=True)
+
+
+class AttemptOutput(serializers.Serializer[Attempt]):
+    """One try at a job."""
+
+    number = serializers.IntegerField()
+    pool = serializers.CharField()
+    worker = serializers.CharField(allow_blank=True)
+    outcome = serializers.ChoiceField(
+        choices=[outcome.value for outcome in Outcome],
+        allow_null=True,
+        help_text="Null while the attempt is live.",
+    )
+    dispatched_at = MomentField()
+    started_at = MomentField(allow_null=True)
+    finished_at = MomentField(allow_null=True)
+    cost_seconds = serializers.SerializerMethodField(
+        help_text="Worker time it cost; null while the attempt is live."
+    )
+
+    def get_cost_seconds(self, attempt: Attempt) -> float | None:
+        """Return the settled cost as a JSON number; the ledger keeps microseconds."""
+        if attempt.settled_us is None:
+            return None
+        return attempt.settled_us / MICROSECONDS
+
+
+class LinksOutput(serializers.Serializer[Any]):
+    """Where to go from a job."""
+
+    self = serializers.CharField()
+    rejects = serializers.CharField(
+        required=False,
+        help_text="Download of the rejects file, for ten minutes, where the store has "
+        "links; only on the job itself, not in lists.",
+    )
+    conflicts = serializers.CharField(
+        required=False, help_text="The same for the conflicting rows."
+    )
+
+
+class JobOutput(serializers.Serializer[Job]):
+    """A job as the API shows it. Pass `with_downloads` in the context for all links."""
+
+    id = serializers.UUIDField()
+    tenant_id = serializers.CharField()
+    kind = serializers.CharField()
+    priority = serializers.ChoiceField(
+        choices=[priority.label for priority in Priority],
+        source="get_priority_display",
+    )
+    state = serializers.ChoiceField(choices=[state.value for state in State])
+    progress = ProgressOutput()
+    created_at = MomentField()
+    dispatched_at = MomentField(allow_null=True)
+    started_at = MomentField(allow_null=True)
+    finished_at = MomentField(allow_null=True)
+    attempts = AttemptOutput(many=True)
+    result = serializers.DictField(
+        allow_null=True, help_text="What the job's kind returned, once succeeded."
+    )
+    error = serializers.DictField(
+        allow_null=True, help_text="The last failure: its code, message and details."
+    )
+    links = serializers.SerializerMethodField()
+
+    def get_links(self, job: Job) -> LinksOutput:
+        """Return the job's own path and the downloads its kind offers."""
+        links = {"self": reverse("job", args=[job.id])}
+        if job.result is not None and self.context.get("with_downloads"):
+            links |= handlers.downloads(job.kind, job.tenant_id, job.result)
+        return links  # type: ignore[return-value]
+
+
+class JobPageOutput(serializers.Serializer[Any]):
+    """Some jobs, newest first, and where the older ones are."""
+
+    results = JobOutput(many=True)
+    next = serializers.CharField(
+        allow_null=True, help_text="Path of the next page, with the same filters."
+    )
+
+
+def accepted(job: Job) -> Response:
+    """Return the answer to an enqueue call: the job, and where to follow it."""
+    body = JobOutput(job).data
+    return Response(body, status=202, headers={"Location": body["links"]["self"]})
