@@ -52,7 +52,7 @@ Bound
 
 Cost
     O(log n) amortised for each call, n being the tenants; `snapshot`, `resume` and
-    `check_invariants` are O(n). A tenant's heaps exist only while it has jobs.
+    `check_invariants` are O(n). A tenant's queues exist only while it has jobs.
 
 Limits
     One level of tenants. One thread. Charges are whole microseconds; virtual time is
@@ -379,19 +379,19 @@ class FairScheduler(Generic[JobT]):
 
     # Private
 
-    def _tenant(self, tenant: str) -> "Tenant":
+    def _tenant(self, tenant: str) -> Tenant:
         try:
             return self._tenants[tenant]
         except KeyError:
             raise UnknownTenant(f"{tenant} is not set; call set_tenant first") from None
 
-    def _flight(self, job: JobT) -> "Flight":
+    def _flight(self, job: JobT) -> Flight:
         try:
             return self._flights[job]
         except KeyError:
             raise UnknownJob(f"{job!r} is not in flight") from None
 
-    def _launch(self, job: JobT, queue: "Queue", held_us: int, weight: int) -> None:
+    def _launch(self, job: JobT, queue: Queue, held_us: int, weight: int) -> None:
         tenant = queue.tenant
         self._root.serve(tenant)
         tenant.serve(queue)

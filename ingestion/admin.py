@@ -78,7 +78,7 @@ class SourceFilter(_ChoiceFilter):
 
     def lookups(self, *_: Any) -> list[tuple[str, str]]:
         """Return the registered sources."""
-        return [(name, name) for name in registry.names()]
+        return [(name, name) for name in sorted(registry.READERS)]
 
 
 class StatusFilter(_ChoiceFilter):

@@ -25,7 +25,7 @@ class IngestInput(EnqueueInput):
         help_text="Path below the tenant's own prefix. The file may arrive later than "
         "this call, but not later than the job's start.",
     )
-    source = StrictCharField(
+    source = StrictCharField(  # type: ignore[assignment] # a field, not its source
         max_length=64, help_text="Name of a format, exactly as in docs/formats.md."
     )
 

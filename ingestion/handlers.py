@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 from ingestion import artifacts, loader, storage
 from ingestion.loader import Counts, Target
 from ingestion.models import IngestedFile, KeptOutRow
+from ingestion.selectors import result_downloads
 from ingestion.sources.base import Position, Reader, Record, SourceError
 from ingestion.sources.registry import UnknownSourceError, reader_get
 from ingestion.storage import StoredObject
@@ -182,4 +183,10 @@ def mark_failed(job_id: UUID) -> None:
     IngestedFile.objects.filter(job_id=job_id).update(state=IngestedFile.State.FAILED)
 
 
-INGEST = Kind(name="ingest", handler=ingest, prior_us=2_000_000, on_dead=mark_failed)
+INGEST = Kind(
+    name="ingest",
+    handler=ingest,
+    prior_us=2_000_000,
+    on_dead=mark_failed,
+    downloads=result_downloads,
+)

@@ -12,14 +12,15 @@ _DOTS: Final = "••••"
 _SHOWN: Final = 4
 
 #: Parts of a key that say its value points at somebody's account.
-_KEY_WORDS: Final = re.compile(
-    r"acc(?:ount|t)?(?:$|[_ .-])|account|iban|vpa|upi[_ ]?id|card|mobile|phone|msisdn"
+_ACCOUNT_KEY: Final = re.compile(
+    r"acct|acc(?:$|[_ .-])|account|iban|vpa|upi[_ ]?id|card|mobile|phone|msisdn"
     r"|beneficiary|remitter|payee|payer|debtor|creditor|aadhaar|pan(?:$|[_ .-])",
     re.IGNORECASE,
 )
-#: Keys that merely look alike and hold no account.
-_KEY_EXCEPTIONS: Final = re.compile(
-    r"txn|transaction|reference|rrn|utr|amount|status|currency|type|ifsc$|date|time",
+#: Keys that name something else, whatever stands before: `account_type`, `payer_ifsc`.
+_OTHER_KEY: Final = re.compile(
+    r"(?:^|[_ .-])(?:txn|transaction|reference|ref|rrn|utr|amount|status|currency|type"
+    r"|ifsc|date|time|timestamp)(?:[_ .-]?(?:id|no|num|number))?$",
     re.IGNORECASE,
 )
 _VPA: Final = re.compile(r"(?<![\w.@-])([\w.-]{1,255})@([A-Za-z][\w.-]{1,63})(?![\w@])")
@@ -54,9 +55,9 @@ def mask_value(key: str, value: Any) -> Any:
         return [mask_value(key, item) for item in value]
     if value is None or isinstance(value, bool):
         return value
-    if _KEY_EXCEPTIONS.search(key):
+    if _OTHER_KEY.search(key):
         return value if not isinstance(value, str) else _VPA.sub(_masked_vpa, value)
-    if _KEY_WORDS.search(key):
+    if _ACCOUNT_KEY.search(key):
         return mask_account(str(value))
     return mask_text(value) if isinstance(value, str) else value
 

@@ -40,9 +40,9 @@ class JobsView(APIView):
         query = JobsQuery.of(request)
         with tenant_scope(principal_of(request).tenant):
             page = query.page()
-            results = JobOutput(page.jobs, many=True).data
-        following = query.path_after(page.jobs[-1].id) if page.has_more else None
-        return Response({"results": results, "next": following})
+            following = query.path_after(page.jobs[-1].id) if page.has_more else None
+            body = JobPageOutput({"results": page.jobs, "next": following}).data
+        return Response(body)
 
 
 class JobView(APIView):
@@ -82,7 +82,7 @@ class SleepInput(EnqueueInput):
     steps = StrictIntegerField(
         min_value=1, max_value=10_000, default=1, help_text="Checkpoints on the way."
     )
-    fail = NameField(
+    fail = NameField(  # type: ignore[assignment] # a field, not the method
         choices=["retryable", "permanent", "kill"],
         required=False,
         help_text="How to end, after the last step; `kill` ends the worker's process.",

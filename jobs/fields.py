@@ -32,9 +32,9 @@ class StrictSerializer(serializers.Serializer[Any]):
         try:
             values = super().to_internal_value(data)
         except serializers.ValidationError as error:
-            if isinstance(error.detail, dict):
-                raise serializers.ValidationError(error.detail | unknown) from None
-            raise
+            if not isinstance(error.detail, dict):
+                raise
+            raise serializers.ValidationError({**error.detail, **unknown}) from None
         if unknown:
             raise serializers.ValidationError(unknown)
         return values
@@ -42,7 +42,7 @@ class StrictSerializer(serializers.Serializer[Any]):
     def _unknown_keys(self, data: Any) -> dict[str, list[Any]]:
         if not isinstance(data, dict):
             return {}
-        message = self.error_messages["unknown_field"]
+        message = str(self.error_messages["unknown_field"])
         detail = serializers.ErrorDetail(message, "unknown_field")
         return {key: [detail] for key in data if key not in self.fields}
 
@@ -113,7 +113,7 @@ class MomentField(serializers.DateTimeField):
         "out_of_range": "Give a year from 1970 to 9998.",
     }
 
-    def to_internal_value(self, value: Any) -> datetime:  # type: ignore[override]
+    def to_internal_value(self, value: Any) -> datetime:
         """Return the moment in UTC."""
         match = _ISO_TIME.fullmatch(value) if isinstance(value, str) else None
         if match is None:
@@ -128,8 +128,6 @@ class MomentField(serializers.DateTimeField):
             self.fail("out_of_range")
         return moment.astimezone(UTC)
 
-    def to_representation(self, value: datetime | None) -> str | None:  # type: ignore[override]
+    def to_representation(self, value: datetime) -> str:
         """Return six digits of microseconds always, so that texts sort as times do."""
-        if value is None:
-            return None
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,6 +1,7 @@
 """The query string of the list of jobs: its filters, its limit and its cursor."""
 
 import base64
+import re
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 from uuid import UUID
@@ -38,6 +39,18 @@ def cursor_of(job_id: UUID) -> str:
     return base64.urlsafe_b64encode(job_id.bytes).decode("ascii").rstrip("=")
 
 
+class LimitField(serializers.IntegerField):
+    """The most jobs of one page, in plain digits."""
+
+    default_error_messages = {"invalid": "Give a whole number."}
+
+    def to_internal_value(self, data: Any) -> int:
+        """Return the number."""
+        if not re.fullmatch(r"[0-9]{1,9}", str(data), re.ASCII):
+            self.fail("invalid")
+        return int(data)
+
+
 class QueryError(serializers.ValidationError):
     """A query string that cannot be followed."""
 
@@ -50,11 +63,7 @@ class JobsQuery(StrictSerializer):
 
     state = NameField(choices=[state.value for state in State], required=False)
     kind = serializers.RegexField(r"\A[a-z0-9_.-]{1,64}\Z", required=False)
-    limit = serializers.RegexField(
-        r"\A[1-9][0-9]{0,2}\Z",
-        default=str(DEFAULT_LIMIT),
-        error_messages={"invalid": f"Give a whole number from 1 to {MAX_LIMIT}."},
-    )
+    limit = LimitField(min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT)
     cursor = CursorField(required=False)
 
     @classmethod
@@ -66,17 +75,11 @@ class JobsQuery(StrictSerializer):
         given = request.query_params
         twice = [name for name in given if len(given.getlist(name)) > 1]
         if twice:
-            raise QueryError(dict.fromkeys(twice, ["Give it once."]))
+            raise QueryError({name: ["Give it once."] for name in twice})
         query = cls(data=given.dict())
         if not query.is_valid():
             raise QueryError(query.errors)
         return query
-
-    def validate_limit(self, value: str) -> int:
-        """Return the limit as a number."""
-        if int(value) > MAX_LIMIT:
-            self.fields["limit"].fail("invalid")
-        return int(value)
 
     def page(self) -> Page:
         """Return the page that the query asks for."""

@@ -25,9 +25,7 @@ MICROSECONDS: Final = 1_000_000
 class EnqueueInput(StrictSerializer):
     """What every enqueue call takes; subclasses add what their kind needs."""
 
-    tenant_id = StrictCharField(
-        help_text="The tenant of the key; any other is refused."
-    )
+    tenant_id = StrictCharField(help_text="The key's tenant; any other is refused.")
     priority = NameField(
         choices=[priority.label for priority in Priority],
         default=Priority.NORMAL.label,
@@ -53,7 +51,7 @@ class EnqueueInput(StrictSerializer):
         return value
 
     def job_options(self) -> dict[str, Any]:
-        """Return the validated fields that any kind has, as `job_enqueue` takes them."""
+        """Return the fields that any kind has, as `job_enqueue` takes them."""
         values = self.validated_data
         return {
             "tenant_id": values["tenant_id"],
@@ -111,7 +109,7 @@ class LinksOutput(serializers.Serializer[Any]):
 
 
 class JobOutput(serializers.Serializer[Job]):
-    """A job as the API shows it. Pass `with_downloads` in the context for all links."""
+    """A job: where it stands, what it cost and how it ended."""
 
     id = serializers.UUIDField()
     tenant_id = serializers.CharField()
@@ -136,7 +134,7 @@ class JobOutput(serializers.Serializer[Job]):
     links = serializers.SerializerMethodField()
 
     def get_links(self, job: Job) -> LinksOutput:
-        """Return the job's own path and the downloads its kind offers."""
+        """Return the job's path, and its downloads if the context asks for them."""
         links = {"self": reverse("job", args=[job.id])}
         if job.result is not None and self.context.get("with_downloads"):
             links |= handlers.downloads(job.kind, job.tenant_id, job.result)

@@ -10,6 +10,7 @@ def quota_get(*, slug: str) -> Quota:
     Raises UnknownTenantError.
     """
     try:
-        return Quota.objects.select_related("tenant__tier").get(tenant_id=slug)
+        quota: Quota = Quota.objects.select_related("tenant__tier").get(tenant_id=slug)
     except Quota.DoesNotExist:
         raise UnknownTenantError(f"There is no tenant {slug!r}.") from None
+    return quota

@@ -1,11 +1,8 @@
-"""The admin site."""
+"""Registers the screens that belong to no single app. The site is in site.py."""
 
-from unfold.sites import UnfoldAdminSite
-
-
-class Site(UnfoldAdminSite):
-    """The admin of operations staff."""
-
-    site_header = "Task queue"
-    site_title = "Task queue"
-    index_title = "Overview"
+from taskqueue_site import (  # noqa: F401  (importing them registers their screens)
+    results_admin,
+    schedules_admin,
+    tenants_admin,
+    users_admin,
+)

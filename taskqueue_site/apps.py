@@ -19,4 +19,4 @@ class AdminConfig(admin_apps.AdminConfig):
     """Django's admin with the product's own site."""
 
     default = False
-    default_site = "taskqueue_site.admin.Site"
+    default_site = "taskqueue_site.site.Site"

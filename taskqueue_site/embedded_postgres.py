@@ -25,7 +25,7 @@ from taskqueue_site.processes import (
 #: The login and the database of the product. The login is no superuser, so row-level
 #: security binds it; CREATEROLE lets a migration make the two tenancy roles.
 LOGIN = "dtq"
-_LOGIN_RIGHTS = "LOGIN NOSUPERUSER CREATEDB CREATEROLE NOINHERIT NOBYPASSRLS"
+_LOGIN_RIGHTS = "LOGIN NOSUPERUSER CREATEDB CREATEROLE INHERIT NOBYPASSRLS"
 _SUPERUSER = "postgres"
 #: Only names the socket's file; stated on both sides so that PGPORT does not matter.
 _PORT = 5432
@@ -74,6 +74,9 @@ class EmbeddedPostgres:
         self._process = self._launch(programs, data, sockets, account)
         try:
             self._version = _prepare_database(self._connect(sockets))
+        except psycopg2.Error as error:
+            self.stop()
+            raise ServiceError(f"PostgreSQL is not usable: {error}") from error
         except BaseException:
             self.stop()
             raise

@@ -72,6 +72,9 @@ class EmbeddedValkey:
         url = f"redis://:{password}@{_HOST}:{self._port}/0"
         try:
             self._version = self._wait(url)
+        except redis.RedisError as error:
+            self.stop()
+            raise ServiceError(f"Valkey is not usable: {error}") from error
         except BaseException:
             self.stop()
             raise

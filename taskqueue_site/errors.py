@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 5
+_SEND_A_KEY: Final = "Send an API key as `Authorization: Bearer <key>`."
 _ABSENT = (OperationalError, InterfaceError)
 _Headers = dict[str, str]
 
@@ -56,7 +57,7 @@ def problem(
         "type": "about:blank",
         "title": known.phrase,
         "status": status,
-        "detail": detail or f"{known.description or known.phrase}.",
+        "detail": detail or f"{known.phrase}.",
         "instance": request.path,
         "code": code or known.name.lower(),
         "request_id": getattr(request, "request_id", ""),
@@ -81,11 +82,12 @@ def _refused(request: HttpRequest, exc: exceptions.APIException) -> dict[str, An
             errors=list(_places(exc.detail, place)),
         )
     code = exc.get_codes()
+    is_anonymous = isinstance(exc, exceptions.NotAuthenticated)
     return problem(
         request,
         exc.status_code,
         code=code if isinstance(code, str) else "",
-        detail=str(exc.detail),
+        detail=_SEND_A_KEY if is_anonymous else str(exc.detail),
         errors=getattr(exc, "errors", ()),
     )
 
@@ -123,7 +125,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer a request that Django refuses before any view sees it."""
     if _is_admin(request):
         return defaults.bad_request(request, exception)
-    return problem_document(request, 400)
+    text = "The request is malformed, or its Host is not one of ALLOWED_HOSTS."
+    return problem_document(request, 400, detail=text)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
@@ -30,6 +31,8 @@ class AdminScopeMiddleware:
         else:
             with all_tenants(reason=f"admin: {request.user.pk}"):
                 response = self.get_response(request)
+                # A view that failed has become a response by now: undo what it wrote.
+                transaction.set_rollback(response.status_code >= 400)
         response._csp_update = {  # type: ignore[attr-defined]
             "script-src": [SELF, UNSAFE_EVAL],
             "style-src": [SELF, UNSAFE_INLINE],

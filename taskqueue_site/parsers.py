@@ -102,7 +102,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return found
     names = [name for name, _ in pairs]
     twice = next(name for name in found if names.count(name) > 1)
-    detail = f"The key {ascii(twice)} stands twice in one object."
+    detail = f"The key {twice!a} stands twice in one object."
     raise RefusedJSONError("duplicate_key", detail)
 
 

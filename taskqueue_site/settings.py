@@ -304,6 +304,46 @@ LOGIN_URL = reverse_lazy("admin:login")
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 PROMETHEUS_EXPORT_MIGRATIONS = False
 
+# --- Admin ----------------------------------------------------------------------------
+# https://unfoldadmin.com/docs/configuration/settings/
+
+UNFOLD = {
+    "SITE_TITLE": "Task queue",
+    "SITE_HEADER": "Task queue",
+    "SITE_SUBHEADER": "Fair share for every tenant",
+    "SITE_SYMBOL": "balance",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": "taskqueue_site.navigation.favicon",
+        },
+    ],
+    "ENVIRONMENT": "taskqueue_site.navigation.environment",
+    "STYLES": ["taskqueue_site.navigation.stylesheet"],
+    "SIDEBAR": {
+        "command_search": True,
+        "navigation": "taskqueue_site.navigation.sidebar",
+    },
+    "COMMAND": {"search_callback": "taskqueue_site.palette.search"},
+    "COLORS": {
+        "primary": {
+            "50": "oklch(98.4% .014 180.72)",
+            "100": "oklch(95.3% .051 180.801)",
+            "200": "oklch(91% .096 180.426)",
+            "300": "oklch(85.5% .138 181.071)",
+            "400": "oklch(77.7% .152 181.912)",
+            "500": "oklch(70.4% .14 182.503)",
+            "600": "oklch(52% .1 186)",
+            "700": "oklch(46% .09 187)",
+            "800": "oklch(43.7% .078 188.216)",
+            "900": "oklch(38.6% .063 188.416)",
+            "950": "oklch(27.7% .046 192.524)",
+        },
+    },
+}
+
 # --- Language and time ----------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"

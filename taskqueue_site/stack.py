@@ -164,7 +164,7 @@ class Stack:
     def _restart(self, component: Component, restarts: Restarts) -> None:
         try:
             component.start()
-        except ServiceError as error:
+        except (ServiceError, OSError) as error:
             pause = restarts.died(time.monotonic())
             self._say(component_line(component.name, f"{error}; again in {pause:g} s"))
         else:

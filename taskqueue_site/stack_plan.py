@@ -20,20 +20,21 @@ def product_plan(
 ) -> Plan:
     """Return the plan of the whole product; `given` may name the ADMIN_PASSWORD."""
     chosen = given.get("ADMIN_PASSWORD")
-    password = chosen or kept_secret(directory / "admin_password", size=12)
+    stored = directory / "admin_password"
+    first_start = not stored.exists()
+    password = chosen or kept_secret(stored, size=12)
     assets = _assets_fingerprint()
-    fresh = (directory / "static").is_dir() and assets == _read(
-        directory / _STATIC_MARK
-    )
     steps = [Program("migrate", _manage("migrate", "--noinput"))]
-    if not fresh:
-        steps.append(
-            Program("collectstatic", _manage("collectstatic", "--noinput", "--clear"))
-        )
+    if assets != _collected(directory):
+        collect = _manage("collectstatic", "--noinput", "--clear")
+        steps.append(Program("collectstatic", collect))
 
     def closing_lines() -> Sequence[str]:
         write_private(directory / _STATIC_MARK, assets)
         shown = "as in ADMIN_PASSWORD" if chosen else password
+        if first_start and _ALREADY_THERE in _read(directory / "log" / "admin.log"):
+            # The login is older than this directory: an external database has it.
+            shown = "as set before"
         return [component_line("admin", _login_text(plan.url, shown))]
 
     plan = Plan(
@@ -111,6 +112,12 @@ def _assets_fingerprint() -> str:
             modified = storage.get_modified_time(path).timestamp()
             digest.update(f"{path}\0{modified}\0".encode())
     return digest.hexdigest()
+
+
+def _collected(directory: Path) -> str:
+    """Return the digest of the static files last collected, empty if they are gone."""
+    present = (directory / "static").is_dir()
+    return _read(directory / _STATIC_MARK) if present else ""
 
 
 def _read(path: Path) -> str:

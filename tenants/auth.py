@@ -52,7 +52,8 @@ class ApiKeyAuthentication(BaseAuthentication):
 def principal_get(*, token: bytes, now: datetime) -> Principal:
     """Return whom a bearer token speaks for.
 
-    Its shape and checksum are tried before the database is. Raises AuthenticationFailed.
+    Its shape and checksum are tried before the database is asked. Raises
+    AuthenticationFailed.
     """
     try:
         key = keys.parse(token.strip(b" ").decode("ascii"))

@@ -19,9 +19,10 @@ def tenant_get(*, slug: str) -> Tenant:
     Raises UnknownTenantError.
     """
     try:
-        return Tenant.objects.select_related("tier").get(slug=slug)
+        tenant: Tenant = Tenant.objects.select_related("tier").get(slug=slug)
     except Tenant.DoesNotExist:
         raise UnknownTenantError(f"There is no tenant {slug!r}.") from None
+    return tenant
 
 
 def tenant_list() -> QuerySet[Tenant]:

@@ -37,7 +37,7 @@ class ProductCommand(BaseCommand):
 
 @contextmanager
 def command_errors(*refusals: type[Exception]) -> Iterator[None]:
-    """Turn refusals, bad values and an absent database into one line and exit code 1."""
+    """Turn refusals, bad values and an absent database into one line and exit 1."""
     try:
         yield
     except ValidationError as error:

@@ -293,7 +293,7 @@ def _serves(process: psutil.Process, directory: Path) -> bool:
 def has_ended(process: psutil.Process) -> bool:
     """Return whether a process has ended, be it still uncollected."""
     try:
-        return process.status() == psutil.STATUS_ZOMBIE
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 

@@ -20,7 +20,7 @@ from tests.services.service import Service, Wish
 
 LOCAL = "127.0.0.1:5432"
 ROLE = "dtq_test"
-ROLE_RIGHTS = "LOGIN NOSUPERUSER CREATEDB CREATEROLE NOINHERIT NOBYPASSRLS"
+ROLE_RIGHTS = "LOGIN NOSUPERUSER CREATEDB CREATEROLE INHERIT NOBYPASSRLS"
 #: Made by a migration for the whole server; another login may have made them first.
 SHARED_ROLES = ("dtq_tenant", "dtq_platform", "dtq_scopes")
 #: From this version on, CREATEROLE is not enough to pass on a role made by another.

@@ -4,6 +4,7 @@ It lives here because a tenant's weight and caps are quotas.
 """
 
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -16,6 +17,8 @@ from tenants import services as tenants
 from tenants.management.product_command import ProductCommand, command_errors
 from tenants.scoping import all_tenants
 from tenants.selectors import UnknownTenantError, UnknownTierError, tenant_list
+
+Action = Callable[..., tuple[str, Any]]
 
 
 class Command(ProductCommand):
@@ -44,7 +47,7 @@ class Command(ProductCommand):
 
     def handle(self, *_: Any, action: str, as_json: bool, **options: Any) -> None:
         """Run one subcommand."""
-        act = {
+        act: dict[str, Action] = {
             "create": self._create,
             "list": self._list,
             "pause": self._pause,

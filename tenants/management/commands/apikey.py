@@ -1,6 +1,7 @@
 """`manage.py apikey`: create, list and revoke the API keys of a tenant."""
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,8 @@ from tenants.models import ApiKey
 from tenants.scoping import all_tenants
 from tenants.selectors import UnknownTenantError, api_key_list, tenant_get
 from tenants.services import UnknownKeyError, api_key_create, api_key_revoke
+
+Action = Callable[..., tuple[str, Any]]
 
 
 class Command(ProductCommand):
@@ -33,7 +36,11 @@ class Command(ProductCommand):
 
     def handle(self, *_: Any, action: str, as_json: bool, **options: Any) -> None:
         """Run one subcommand."""
-        act = {"create": self._create, "list": self._list, "revoke": self._revoke}
+        act: dict[str, Action] = {
+            "create": self._create,
+            "list": self._list,
+            "revoke": self._revoke,
+        }
         with (
             command_errors(UnknownTenantError, UnknownKeyError),
             all_tenants(reason=f"manage.py apikey {action}"),

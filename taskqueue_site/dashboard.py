@@ -1,0 +1,260 @@
+"""What the overview shows, read from the ledger in a handful of statements.
+
+Every statement is bounded by an index: open jobs by state, attempts by the time they
+ended, live attempts by pool. `now` is the database's own clock.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection
+
+from jobs.dispatcher import LEASE_NAME, WORKER_FRESH_SECONDS
+
+#: The window over which shares of worker time are compared.
+WINDOW_MINUTES: Final = 15
+FAILURES_SHOWN: Final = 5
+
+_TENANTS = """
+WITH clock AS (
+    SELECT clock_timestamp() AS now,
+           clock_timestamp() - %(window)s * interval '1 minute' AS since
+), open_jobs AS (
+    SELECT tenant_id,
+           count(*) FILTER (WHERE state = 'queued') AS queued,
+           count(*) FILTER (WHERE state = 'dispatched') AS dispatched,
+           count(*) FILTER (WHERE state = 'running') AS running,
+           count(*) FILTER (WHERE state = 'retryable') AS retryable,
+           count(*) FILTER (WHERE state = 'scheduled') AS scheduled,
+           count(*) FILTER (WHERE state = 'dead') AS dead,
+           min(run_after) FILTER (WHERE state = 'queued') AS oldest
+    FROM jobs_job
+    WHERE state IN ('queued', 'dispatched', 'running', 'retryable', 'scheduled', 'dead')
+    GROUP BY tenant_id
+), work AS (
+    SELECT tenant_id, LEAST(settled_us,
+           (extract(epoch FROM finished_at - since) * 1000000)::bigint) AS us
+    FROM jobs_attempt, clock WHERE finished_at > since
+    UNION ALL
+    SELECT tenant_id,
+           (extract(epoch FROM now - GREATEST(started_at, since)) * 1000000)::bigint
+    FROM jobs_attempt, clock WHERE outcome IS NULL AND started_at IS NOT NULL
+), received AS (
+    SELECT tenant_id, sum(us)::bigint AS us FROM work GROUP BY tenant_id
+)
+SELECT t.slug, t.name, t.tier_id, COALESCE(NULLIF(t.pool, ''), tier.default_pool),
+       COALESCE(q.weight, 1), t.is_paused, t.paused_reason,
+       COALESCE(o.queued, 0), COALESCE(o.dispatched, 0), COALESCE(o.running, 0),
+       COALESCE(o.retryable, 0), COALESCE(o.scheduled, 0), COALESCE(o.dead, 0),
+       extract(epoch FROM clock.now - o.oldest)::float8, COALESCE(r.us, 0)
+FROM tenants_tenant t
+JOIN tenants_tier tier ON tier.name = t.tier_id
+LEFT JOIN quotas_quota q ON q.tenant_id = t.slug
+LEFT JOIN open_jobs o ON o.tenant_id = t.slug
+LEFT JOIN received r ON r.tenant_id = t.slug
+CROSS JOIN clock
+WHERE %(slugs)s::text[] IS NULL OR t.slug = ANY(%(slugs)s)
+ORDER BY t.slug
+"""
+
+_POOLS = """
+WITH live AS (
+    SELECT pool, count(*) AS workers, sum(slots) AS slots FROM jobs_worker
+    WHERE last_seen_at > clock_timestamp() - %(fresh)s * interval '1 second'
+    GROUP BY pool
+), busy AS (
+    SELECT pool, count(*) FILTER (WHERE started_at IS NOT NULL) AS running,
+           count(*) FILTER (WHERE started_at IS NULL) AS published
+    FROM jobs_attempt WHERE outcome IS NULL GROUP BY pool
+)
+SELECT COALESCE(live.pool, busy.pool), COALESCE(workers, 0), COALESCE(slots, 0),
+       COALESCE(running, 0), COALESCE(published, 0)
+FROM live FULL JOIN busy ON busy.pool = live.pool ORDER BY 1
+"""
+
+_SUCCEEDED = """
+SELECT count(*) FROM jobs_attempt
+WHERE finished_at > clock_timestamp() - interval '1 hour' AND outcome = 'succeeded'
+"""
+
+_LEADER = """
+SELECT holder, term, extract(epoch FROM expires_at - clock_timestamp())::float8
+FROM jobs_leaderlease WHERE name = %(name)s
+"""
+
+_FAILURES = """
+SELECT j.id, j.tenant_id, j.kind, j.state, j.error ->> 'code', j.error ->> 'message',
+       j.failed_count, j.lost_count, j.max_attempts, a.finished_at
+FROM (
+    (SELECT * FROM jobs_job WHERE state = 'dead' ORDER BY id DESC LIMIT %(most)s)
+    UNION ALL
+    (SELECT * FROM jobs_job WHERE state = 'retryable' ORDER BY id DESC LIMIT %(most)s)
+) AS j
+LEFT JOIN jobs_attempt a ON a.job_id = j.id AND a.number = j.attempt_count
+ORDER BY a.finished_at DESC NULLS LAST LIMIT %(most)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLoad:
+    """A tenant's standing now; `received_us` is worker time in the window."""
+
+    slug: str
+    name: str
+    tier: str
+    pool: str
+    weight: Decimal
+    is_paused: bool
+    paused_reason: str
+    queued: int
+    dispatched: int
+    running: int
+    retryable: int
+    scheduled: int
+    dead: int
+    oldest_wait_seconds: float | None
+    received_us: int
+
+    @property
+    def had_work(self) -> bool:
+        """Return whether it used, or could have used, worker time in the window."""
+        at_work = self.dispatched + self.running + self.received_us > 0
+        return at_work or (self.queued > 0 and not self.is_paused)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A tenant's share of its pool's worker time in the window, in percent."""
+
+    load: TenantLoad
+    entitled: float | None
+    received: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLoad:
+    """A pool's capacity and what takes it."""
+
+    name: str
+    workers: int
+    slots: int
+    running: int
+    published: int
+
+    @property
+    def free(self) -> int:
+        """Return the slots that nothing takes."""
+        return max(0, self.slots - self.running - self.published)
+
+    @property
+    def marks(self) -> list[bool]:
+        """Return one mark for each slot: whether it is taken."""
+        return [number >= self.free for number in range(self.slots)][::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """The dispatcher's lease; it leads while seconds are left."""
+
+    holder: str
+    term: int
+    seconds_left: float
+
+    @property
+    def is_leading(self) -> bool:
+        """Return whether a dispatcher leads now."""
+        return self.seconds_left > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A job whose last attempt failed and that has not recovered."""
+
+    job_id: UUID
+    tenant: str
+    kind: str
+    state: str
+    code: str | None
+    message: str | None
+    failed_count: int
+    lost_count: int
+    max_attempts: int
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything on the overview."""
+
+    shares: list[Share]
+    pools: list[PoolLoad]
+    leader: Leader | None
+    succeeded: int
+    failures: list[Failure]
+
+    def total(self, state: str) -> int:
+        """Return the number of jobs in a state, over all tenants."""
+        return sum(getattr(share.load, state) for share in self.shares)
+
+    @property
+    def oldest_wait_seconds(self) -> float | None:
+        """Return how long the job that waits longest has been due."""
+        waits = (share.load.oldest_wait_seconds for share in self.shares)
+        return max((wait for wait in waits if wait is not None), default=None)
+
+
+def overview() -> Overview:
+    """Read the whole overview."""
+    leaders = _rows(_LEADER, name=LEASE_NAME)
+    return Overview(
+        shares=shares(tenant_loads()),
+        pools=[PoolLoad(*row) for row in _rows(_POOLS, fresh=WORKER_FRESH_SECONDS)],
+        leader=Leader(*leaders[0]) if leaders else None,
+        succeeded=_rows(_SUCCEEDED)[0][0],
+        failures=[Failure(*row) for row in _rows(_FAILURES, most=FAILURES_SHOWN)],
+    )
+
+
+def tenant_loads(slugs: list[str] | None = None) -> list[TenantLoad]:
+    """Return the standing of these tenants, or of all."""
+    rows = _rows(_TENANTS, window=WINDOW_MINUTES, slugs=slugs)
+    return [TenantLoad(*row) for row in rows]
+
+
+def shares(loads: Iterable[TenantLoad]) -> list[Share]:
+    """Compare what each tenant received with what its weight entitles it to.
+
+    Tenants compete inside their pool, with those that had work in the window. A tenant
+    with work for a part of the window only is entitled to less than shown here.
+    """
+    loads = list(loads)
+    weights: dict[str, Decimal] = {}
+    times: dict[str, int] = {}
+    for load in loads:
+        times[load.pool] = times.get(load.pool, 0) + load.received_us
+        if load.had_work:
+            weights[load.pool] = weights.get(load.pool, Decimal(0)) + load.weight
+    return [_share(load, weights, times) for load in loads]
+
+
+def _share(
+    load: TenantLoad, weights: dict[str, Decimal], times: dict[str, int]
+) -> Share:
+    if not load.had_work:
+        return Share(load, None, None)
+    total = times[load.pool]
+    return Share(
+        load,
+        entitled=float(100 * load.weight / weights[load.pool]),
+        received=100 * load.received_us / total if total else 0.0,
+    )
+
+
+def _rows(statement: str, **values: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchall()

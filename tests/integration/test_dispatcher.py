@@ -1,0 +1,231 @@
+"""The dispatcher against a real ledger, broker and Redis."""
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from celery import Celery
+from django.db import connection
+from kombu import Connection
+
+from jobs import ledger
+from jobs.broker import Publisher
+from jobs.dispatcher import Dispatcher
+from jobs.models import Attempt, Job, Worker
+from jobs.queues import pool_queue
+from quotas.models import Quota
+from tenants.models import Tenant
+from tenants.scoping import all_tenants
+from tests.arrange import attempts_of, make_job, make_tenant, reread, start
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def pool(broker_url: str) -> Iterator[str]:
+    """A pool of its own, whose queue is removed after the test."""
+    name = f"test-{secrets.token_hex(4)}"
+    yield name
+    with Connection(broker_url) as connection:
+        pool_queue(name).bind(connection.channel()).delete()
+
+
+@pytest.fixture
+def app(broker_url: str) -> Iterator[Celery]:
+    """A Celery application that publishes with confirms."""
+    app = Celery("test", broker=broker_url, set_as_current=False)
+    app.conf.broker_transport_options = {"confirm_publish": True}
+    app.conf.task_publish_retry = False
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def dispatcher(app: Celery) -> Dispatcher:
+    return Dispatcher(holder="test", publisher=Publisher(app))
+
+
+def tenants(pool: str, **weights: int) -> None:
+    for slug, weight in weights.items():
+        make_tenant(slug, weight=weight, pool=pool)
+
+
+def add_worker(pool: str, slots: int) -> None:
+    Worker.objects.create(name=f"w-{pool}", pool=pool, slots=slots)
+
+
+def tick(dispatcher: Dispatcher) -> None:
+    """Do one whole round now, whenever the last one was."""
+    dispatcher._next_round = 0.0
+    dispatcher.tick()
+
+
+def published(broker_url: str, pool: str) -> list[int]:
+    """Take every message off the pool's queue; returns the attempts they name."""
+    found: list[int] = []
+    with Connection(broker_url) as broker:
+        queue = pool_queue(pool).bind(broker.channel())
+        queue.declare()
+        while message := queue.get(no_ack=True):
+            _, kwargs, _ = message.decode()
+            found += kwargs["attempt_ids"]
+    return found
+
+
+def end(attempt_id: int, *, seconds: float) -> None:
+    """Start an attempt, and finish it as if it had run so long."""
+    assignment = start(attempt_id).assignment
+    with all_tenants(reason="test"), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE jobs_attempt "
+            "SET started_at = started_at - %s * interval '1 second' WHERE id = %s",
+            [seconds, attempt_id],
+        )
+        ledger.finish(assignment, {})
+
+
+def test_no_more_is_published_than_slots_are_free(
+    dispatcher: Dispatcher, pool: str, broker_url: str
+):
+    tenants(pool, t1=1)
+    jobs = [make_job("t1") for _ in range(5)]
+    tick(dispatcher)
+    assert published(broker_url, pool) == []
+    add_worker(pool, slots=2)
+    tick(dispatcher)
+    tick(dispatcher)
+    ids = published(broker_url, pool)
+    assert ids == [attempts_of(job)[0].pk for job in jobs[:2]]
+    assert [reread(job).state for job in jobs] == ["dispatched"] * 2 + ["queued"] * 3
+    end(ids[0], seconds=1)
+    tick(dispatcher)
+    assert published(broker_url, pool) == [attempts_of(jobs[2])[0].pk]
+
+
+def test_worker_time_follows_the_weights_not_the_number_of_jobs(
+    dispatcher: Dispatcher, pool: str, broker_url: str
+):
+    """One tenant's jobs take twenty times as long; the shares stay 1 to 3."""
+    tenants(pool, slow=1, quick=3)
+    add_worker(pool, slots=1)
+    seconds = {"slow": 4.0, "quick": 0.2}
+    for _ in range(150):
+        make_job("quick")
+    for _ in range(30):
+        make_job("slow")
+    used: Counter[str] = Counter()
+    while used["slow"] + used["quick"] < 40:
+        tick(dispatcher)
+        (attempt_id,) = published(broker_url, pool)
+        with all_tenants(reason="test"):
+            tenant = Attempt.objects.get(pk=attempt_id).tenant_id
+        end(attempt_id, seconds=seconds[tenant])
+        used[tenant] += seconds[tenant]
+    # The bound for one slot: twice the longest job, over its weight.
+    assert abs(used["slow"] - used["quick"] / 3) <= 2 * 4.0
+
+
+def test_a_weight_a_cap_and_a_pause_bind_on_the_standing_backlog(
+    dispatcher: Dispatcher, pool: str, broker_url: str
+):
+    tenants(pool, t1=1)
+    add_worker(pool, slots=3)
+    for _ in range(5):
+        make_job("t1")
+    with all_tenants(reason="test"):
+        Tenant.objects.update(is_paused=True)
+    tick(dispatcher)
+    assert published(broker_url, pool) == []
+    with all_tenants(reason="test"):
+        Tenant.objects.update(is_paused=False)
+        Quota.objects.update(max_in_flight=2, weight=5)
+    tick(dispatcher)
+    ids = published(broker_url, pool)
+    assert len(ids) == 2
+    with all_tenants(reason="test"):
+        assert set(Attempt.objects.values_list("weight", flat=True)) == {5000}
+
+
+def test_priority_orders_a_tenants_own_jobs(
+    dispatcher: Dispatcher, pool: str, broker_url: str
+):
+    tenants(pool, t1=1)
+    add_worker(pool, slots=1)
+    low, urgent = make_job("t1", priority=3), make_job("t1", priority=0)
+    tick(dispatcher)
+    assert published(broker_url, pool) == [attempts_of(urgent)[0].pk]
+    assert attempts_of(low) == []
+
+
+def test_a_standby_does_nothing_until_the_lease_runs_out(
+    dispatcher: Dispatcher, app: Celery, pool: str, broker_url: str
+):
+    tenants(pool, t1=1)
+    add_worker(pool, slots=4)
+    make_job("t1")
+    tick(dispatcher)
+    assert len(published(broker_url, pool)) == 1
+    standby = Dispatcher(holder="standby", publisher=Publisher(app))
+    second = make_job("t1")
+    tick(standby)
+    assert reread(second).state == "queued"
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE jobs_leaderlease SET expires_at = now()")
+    tick(standby)
+    assert reread(second).state == "dispatched"
+    third = make_job("t1")
+    tick(dispatcher)
+    assert reread(third).state == "queued"
+
+
+def test_a_new_leader_publishes_again_what_nobody_started(
+    dispatcher: Dispatcher, app: Celery, pool: str, broker_url: str
+):
+    """As after a crash between the ledger's commit and the broker's confirm."""
+    tenants(pool, t1=1)
+    add_worker(pool, slots=2)
+    running, waiting = make_job("t1"), make_job("t1")
+    tick(dispatcher)
+    ids = published(broker_url, pool)
+    start(ids[0])
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE jobs_leaderlease SET expires_at = now()")
+    make_job("t1")
+    tick(Dispatcher(holder="next", publisher=Publisher(app)))
+    assert published(broker_url, pool) == [attempts_of(waiting)[0].pk]
+    assert len(attempts_of(running)) == 1
+
+
+def test_a_broker_that_is_away_delays_and_loses_nothing(
+    dispatcher: Dispatcher, app: Celery, pool: str, broker_url: str
+):
+    tenants(pool, t1=1)
+    add_worker(pool, slots=1)
+    job = make_job("t1")
+    away = Celery("away", broker="amqp://127.0.0.1:1//", set_as_current=False)
+    away.conf.task_publish_retry = False
+    away.conf.broker_connection_timeout = 0.5
+    dispatcher.publisher = Publisher(away)
+    tick(dispatcher)
+    assert reread(job).state == "dispatched"
+    dispatcher.publisher = Publisher(app)
+    tick(dispatcher)
+    assert published(broker_url, pool) == [attempts_of(job)[0].pk]
+    away.close()
+
+
+def test_a_job_cancelled_in_between_is_skipped(
+    dispatcher: Dispatcher, pool: str, broker_url: str
+):
+    tenants(pool, t1=1)
+    first, second = make_job("t1"), make_job("t1")
+    tick(dispatcher)  # both are known, none has a slot
+    with all_tenants(reason="test"):
+        Job.objects.filter(pk=first.pk).update(
+            state="cancelled", finished_at=first.created_at
+        )
+    add_worker(pool, slots=1)
+    tick(dispatcher)
+    tick(dispatcher)
+    assert published(broker_url, pool) == [attempts_of(second)[0].pk]

@@ -1,0 +1,124 @@
+"""The object store: a folder, and a bucket over HTTP, behind one interface."""
+
+import io
+from pathlib import Path
+
+import pytest
+from django.core.files.storage import FileSystemStorage
+from storages.backends.s3 import S3Storage
+
+from ingestion.storage import (
+    BLOCK_BYTES,
+    FolderStore,
+    ObjectChangedError,
+    ObjectMissingError,
+    S3Store,
+    Store,
+    StoreUnavailableError,
+    UnsafePathError,
+    object_key,
+)
+from taskqueue_site.settings import _object_store
+
+KEY = "tenants/t1/a.csv"
+CONTENT = bytes(range(256)) * (BLOCK_BYTES // 256 * 2) + b"tail"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Each kind of store in turn, empty."""
+    if request.param == "folder":
+        return FolderStore(FileSystemStorage(location=tmp_path))
+    url = request.getfixturevalue("s3_storage_url")
+    return S3Store(S3Storage(**_object_store(url)["OPTIONS"]))
+
+
+def test_what_is_written_is_read_back_from_any_offset(store: Store):
+    store.write(KEY, io.BytesIO(CONTENT))
+    item = store.stat(KEY)
+    assert item.size == len(CONTENT)
+    for offset in (0, 1, BLOCK_BYTES, len(CONTENT) - 1, len(CONTENT)):
+        blocks = list(store.blocks(item, offset))
+        assert b"".join(blocks) == CONTENT[offset:]
+        assert all(len(block) <= BLOCK_BYTES for block in blocks)
+
+
+def test_an_empty_object_has_no_blocks(store: Store):
+    store.write(KEY, io.BytesIO(b""))
+    assert list(store.blocks(store.stat(KEY), 0)) == []
+
+
+def test_a_missing_object_is_named(store: Store):
+    with pytest.raises(ObjectMissingError, match=r"tenants/t1/a\.csv"):
+        store.stat(KEY)
+
+
+def test_a_replaced_object_is_not_read_on(store: Store):
+    store.write(KEY, io.BytesIO(b"one"))
+    item = store.stat(KEY)
+    store.write(KEY, io.BytesIO(b"other"))
+    with pytest.raises(ObjectChangedError):
+        list(store.blocks(item, 1))
+
+
+def test_a_write_replaces_the_whole_object(store: Store):
+    store.write(KEY, io.BytesIO(b"a long first version"))
+    store.write(KEY, io.BytesIO(b"short"))
+    assert b"".join(store.blocks(store.stat(KEY), 0)) == b"short"
+
+
+def test_a_store_that_does_not_answer_is_unavailable():
+    options = _object_store("s3://k:s@bucket?endpoint=http://127.0.0.1:1")["OPTIONS"]
+    with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1:1"):
+        S3Store(S3Storage(**options)).stat(KEY)
+
+
+def test_a_folder_has_no_links_and_a_bucket_signs_them(store: Store):
+    store.write(KEY, io.BytesIO(b"x"))
+    link = store.link(KEY)
+    assert link is None or ("Signature" in link and "a.csv" in link)
+    assert (link is None) is isinstance(store, FolderStore)
+
+
+# --- Paths ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("a.csv", "tenants/t1/a.csv"),
+        ("2026/01/a b.csv", "tenants/t1/2026/01/a b.csv"),
+        ("tenants/t1/a.csv", "tenants/t1/a.csv"),
+        ("..a.csv", "tenants/t1/..a.csv"),
+    ],
+)
+def test_a_path_stays_below_its_tenant(path: str, key: str):
+    assert object_key("t1", path) == key
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/etc/passwd",
+        "../t2/a.csv",
+        "x/../../t2/a.csv",
+        "./a.csv",
+        "a//b.csv",
+        "a/",
+        "tenants/t2/a.csv",
+        "tenants/t11/a.csv",
+        "tenants/t1/../t2/a.csv",
+        "s3://bucket/a.csv",
+        "file:///etc/passwd",
+        "a\\..\\b",
+        "a\0b",
+        "a\nb",
+        "%2e%2e/t2/a.csv",
+        " a.csv",
+        "x" * 1000,
+    ],
+)
+def test_an_unsafe_path_is_refused(path: str):
+    with pytest.raises(UnsafePathError):
+        object_key("t1", path)
