@@ -224,8 +224,9 @@ class DeadLetterAdmin(JobScreens):
 
     @admin.display(description="Attempts")
     def attempts(self, job: DeadLetter) -> str:
-        """Return the attempts made, and how many of them failed or were lost."""
-        return f"{job.attempt_count} ({job.failed_count} failed, {job.lost_count} lost)"
+        """Return how many attempts failed, and how many lost their worker."""
+        counts = {"failed": job.failed_count, "lost": job.lost_count}
+        return ", ".join(f"{n} {word}" for word, n in counts.items() if n) or "none"
 
     @admin.display(description="Created")
     def first_seen(self, job: DeadLetter) -> str:

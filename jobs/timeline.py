@@ -50,7 +50,9 @@ def waited(job: Job, *, now: datetime) -> str:
 
 
 def ran(job: Job, *, now: datetime) -> str:
-    """Return the time from the first start to the end, or so far."""
+    """Return the time from the first start to the end, or so far while it runs."""
+    if job.finished_at is None and job.state != State.RUNNING:
+        return ""
     return between(job.started_at, job.finished_at or now)
 
 

@@ -91,22 +91,21 @@ _PROBLEM_SCHEMA: Final = {
             },
         },
     },
-    "examples": [
+}
+
+_INVALID_EXAMPLE: Final = {
+    "type": "about:blank",
+    "title": "Bad Request",
+    "status": 400,
+    "detail": "The request breaks the rules named in `errors`.",
+    "instance": "/enqueue/ingest",
+    "code": "invalid",
+    "request_id": "0d5cf3a2c1b74c3f9f6f5a0c3f0d2f11",
+    "errors": [
         {
-            "type": "about:blank",
-            "title": "Bad Request",
-            "status": 400,
-            "detail": "The request breaks the rules named in `errors`.",
-            "instance": "/enqueue/ingest",
-            "code": "invalid",
-            "request_id": "0d5cf3a2c1b74c3f9f6f5a0c3f0d2f11",
-            "errors": [
-                {
-                    "pointer": "/s3_path",
-                    "code": "unsafe_path",
-                    "detail": "The path must be relative: drop the leading '/'.",
-                }
-            ],
+            "pointer": "/s3_path",
+            "code": "unsafe_path",
+            "detail": "The path must be relative: drop the leading '/'.",
         }
     ],
 }
@@ -122,6 +121,16 @@ _ENQUEUE_PROBLEMS: Final = {
     "415": "The body is not application/json.",
 }
 
+_ACCEPTED: Final = {
+    "description": "The job is written and will run.",
+    "headers": {
+        "Location": {
+            "description": "Path of the job.",
+            "schema": {"type": "string"},
+        }
+    },
+}
+
 
 def with_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Add the problem document, and to each call those it may answer with."""
@@ -129,7 +138,9 @@ def with_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
             for status, text in _problems_of(path, method).items():
-                operation["responses"][status] = _problem_response(text)
+                operation["responses"][status] = _problem_response(status, text)
+            if "202" in operation["responses"]:
+                operation["responses"]["202"] |= _ACCEPTED
     return result
 
 
@@ -142,6 +153,8 @@ def _problems_of(path: str, method: str) -> dict[str, str]:
     return common | {"400": _INVALID}
 
 
-def _problem_response(text: str) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": text, "content": {CONTENT_TYPE: {"schema": schema}}}
+def _problem_response(status: str, text: str) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    if status == "400":
+        content["example"] = _INVALID_EXAMPLE
+    return {"description": text, "content": {CONTENT_TYPE: content}}

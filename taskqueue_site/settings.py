@@ -112,7 +112,7 @@ TEMPLATES = [
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
-        **env.db_url("DATABASE_URL", default="postgresql:///dtq"),
+        **env.db_url_config(env.str("DATABASE_URL", "") or "postgresql:///dtq"),
         "ENGINE": "django_prometheus.db.backends.postgresql",
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
@@ -323,6 +323,7 @@ UNFOLD = {
     "ENVIRONMENT": "taskqueue_site.navigation.environment",
     "STYLES": ["taskqueue_site.navigation.stylesheet"],
     "SIDEBAR": {
+        "show_search": True,
         "command_search": True,
         "navigation": "taskqueue_site.navigation.sidebar",
     },

@@ -4,24 +4,21 @@ It stands here because it shows a tenant together with its quota and its jobs, w
 belong to later packages.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.enums import ActionVariant
-from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from jobs.wake import wake_dispatcher
 from quotas.admin import QuotaInline
 from quotas.models import Quota
 from taskqueue_site.dashboard import TenantLoad, tenant_loads
 from tenants.adminkit import (
+    ChangeList,
     DialogForm,
     ModelAdmin,
     after_dialog,
@@ -32,15 +29,10 @@ from tenants.adminkit import (
     subtle,
 )
 from tenants.models import Tenant
+from tenants.services import tenant_pause, tenant_resume
 from tenants.wording import duration, plain
 
-if TYPE_CHECKING:
-    FormBase = forms.Form
-else:
-    FormBase = DialogForm
-
-
-class ReasonForm(FormBase):
+class ReasonForm(DialogForm):
     """Asks why; the answer is kept in the history and beside the tenant."""
 
     reason = forms.CharField(
@@ -48,11 +40,11 @@ class ReasonForm(FormBase):
     )
 
 
-class ConfirmForm(FormBase):
+class ConfirmForm(DialogForm):
     """Asks nothing but a yes."""
 
 
-class TenantChangeList(ChangeList):  # type: ignore[misc]
+class TenantChangeList(ChangeList):
     """Reads the load of the tenants on the page in one statement."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -133,7 +125,9 @@ class TenantAdmin(ModelAdmin):
     )
     def pause(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         """Stop dispatching the tenant's jobs, for the reason given."""
-        return self._set_paused(request, object_id, form.cleaned_data["reason"])
+        reason = form.cleaned_data["reason"]
+        tenant_pause(slug=object_id, reason=reason)
+        return self._done(request, object_id, f"Paused: {reason}")
 
     @dialog_action(
         description="Resume",
@@ -145,19 +139,12 @@ class TenantAdmin(ModelAdmin):
     )
     def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         """Dispatch the tenant's jobs again."""
-        return self._set_paused(request, object_id, "")
+        tenant_resume(slug=object_id)
+        return self._done(request, object_id, "Resumed.")
 
-    def _set_paused(
-        self, request: HttpRequest, slug: str, reason: str
-    ) -> HttpResponse:
-        tenant = get_object_or_404(Tenant, pk=slug)
-        rows = Tenant.objects.filter(pk=slug)
-        rows.update(is_paused=bool(reason), paused_reason=reason)
-        said = f"Paused: {reason}" if reason else f"Resumed: {tenant.paused_reason}"
-        log_change(request, rows, said)
-        wake_dispatcher()
-        word = "paused" if reason else "resumed"
-        self.message_user(request, f"{slug} is {word}.", messages.SUCCESS)
+    def _done(self, request: HttpRequest, slug: str, said: str) -> HttpResponse:
+        log_change(request, Tenant.objects.filter(pk=slug), said)
+        self.message_user(request, f"{slug}: {said}", messages.SUCCESS)
         return after_dialog(change_url(Tenant, slug))
 
     # --- Columns ----------------------------------------------------------------------

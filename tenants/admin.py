@@ -11,9 +11,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.adminkit import ModelAdmin, change_url, log_change, mono, pill, subtle
 from tenants.models import ApiKey, Membership, Tier
+from tenants.services import api_key_create, api_key_revoke
 from tenants.wording import age
 
 
@@ -46,22 +48,21 @@ class MembershipAdmin(ModelAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ModelAdmin):
-    """Keys of producers: to see and to revoke. The digest is never shown."""
+    """Keys of producers: made and revoked here. The digest is never shown."""
 
     list_display = ("prefix", "tenant", "name", "status", "last_used", "expires_at")
     list_select_related = ("tenant",)
     search_fields = ("id__exact", "tenant__slug__exact")
-    search_help_text = "The key's prefix, or a tenant"
+    search_help_text = "The key's public part, or a tenant"
     ordering = ("tenant", "id")
-    fields = (
-        *("prefix", "tenant", "name", "status", "created_at"),
-        *("last_used_at", "expires_at", "revoked_at"),
-    )
+    autocomplete_fields = ("tenant",)
     actions: ClassVar = ["revoke_selected"]
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: a key is made where its secret can be shown once."""
-        return False
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Ask for little when a key is made, and tell all of it afterwards."""
+        asked = ("tenant", "name", "expires_at")
+        told = ("prefix", "status", "created_at", "last_used_at", "revoked_at")
+        return (*asked, *told) if obj else asked
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse: a key is revoked, never edited."""
@@ -75,7 +76,78 @@ class ApiKeyAdmin(ModelAdmin):
         """Let those revoke who may change keys."""
         return request.user.has_perm("tenants.change_apikey")
 
-    @admin.display(description="Prefix", ordering="id")
+    # --- Creation ---------------------------------------------------------------------
+
+    def formfield_for_dbfield(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """Give the name one line."""
+        if db_field.name == "name":
+            kwargs["widget"] = UnfoldAdminTextInputWidget()
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def save_model(
+        self, request: HttpRequest, obj: Any, form: Any, change: bool
+    ) -> None:
+        """Make the key; its full text stays on the object for the page that follows."""
+        made, obj.secret = api_key_create(
+            slug=obj.tenant_id,
+            now=timezone.now(),
+            name=obj.name,
+            expires_at=obj.expires_at,
+        )
+        obj.pk = made.pk
+
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Show the full key, once, on a page that is kept nowhere."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "API key created",
+            "opts": self.opts,
+            "key": obj,
+            "secret": obj.secret,
+        }
+        return TemplateResponse(request, "admin/tenants/apikey/created.html", context)
+
+    # --- Revocation -------------------------------------------------------------------
+
+    @admin.action(description="Revoke selected keys", permissions=["revoke"])
+    def revoke_selected(self, request: HttpRequest, keys: Any) -> HttpResponse:
+        """Revoke keys for good, after a page that says which."""
+        live = list(keys.filter(revoked_at=None))
+        if "confirmed" not in request.POST:
+            return self._ask(request, live)
+        now = timezone.now()
+        for key in live:
+            api_key_revoke(key_id=key.pk, now=now)
+        if live:
+            log_change(request, keys.filter(pk__in=[k.pk for k in live]), "Revoked.")
+        self.message_user(request, f"{len(live)} key(s) revoked.", messages.SUCCESS)
+        return HttpResponseRedirect(request.get_full_path())
+
+    def _ask(self, request: HttpRequest, keys: list[ApiKey]) -> HttpResponse:
+        chosen = [(admin.helpers.ACTION_CHECKBOX_NAME, key.pk) for key in keys]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Revoke API keys",
+            "opts": self.opts,
+            "question": f"Revoke {len(keys)} key(s)? Calls that carry them get 401 at "
+            "once, and this cannot be undone.",
+            "rows": [
+                (f"{key} · {key.name or key.tenant_id}", change_url(key, key.pk))
+                for key in keys
+            ],
+            "hidden": [("action", "revoke_selected"), *chosen],
+            "submit": f"Revoke {len(keys)} key(s)",
+            "is_danger": True,
+        }
+        return TemplateResponse(request, "admin/confirm_action.html", context)
+
+    # --- Columns ----------------------------------------------------------------------
+
+    @admin.display(description="Key", ordering="id")
     def prefix(self, key: ApiKey) -> SafeString:
         """Return the public part of the key."""
         return mono(f"fq_live_{key.pk}_…")
@@ -93,39 +165,3 @@ class ApiKeyAdmin(ModelAdmin):
     def last_used(self, key: ApiKey) -> SafeString:
         """Return when the key was last used."""
         return subtle(age(key.last_used_at, now=timezone.now()))
-
-    @admin.action(description="Revoke selected keys", permissions=["revoke"])
-    def revoke_selected(self, request: HttpRequest, keys: Any) -> HttpResponse:
-        """Revoke keys for good, after a page that says which."""
-        live = keys.filter(revoked_at=None)
-        if "confirmed" not in request.POST:
-            return _confirm_revoke(self, request, list(live))
-        ids = list(live.values_list("pk", flat=True))
-        rows = ApiKey.objects.filter(pk__in=ids, revoked_at=None)
-        log_change(request, rows, "Revoked.")
-        count = rows.update(revoked_at=timezone.now())
-        self.message_user(request, f"{count} key(s) revoked.", messages.SUCCESS)
-        return HttpResponseRedirect(request.get_full_path())
-
-
-def _confirm_revoke(
-    model_admin: ApiKeyAdmin, request: HttpRequest, keys: list[ApiKey]
-) -> HttpResponse:
-    context = {
-        **model_admin.admin_site.each_context(request),
-        "title": "Revoke API keys",
-        "opts": ApiKey._meta,
-        "question": f"Revoke {len(keys)} key(s)? Calls that carry them get 401 at once, "
-        "and this cannot be undone.",
-        "rows": [
-            (f"{key} · {key.name or key.tenant_id}", change_url(key, key.pk))
-            for key in keys
-        ],
-        "hidden": [
-            ("action", "revoke_selected"),
-            *((admin.helpers.ACTION_CHECKBOX_NAME, key.pk) for key in keys),
-        ],
-        "submit": f"Revoke {len(keys)} key(s)",
-        "is_danger": True,
-    }
-    return TemplateResponse(request, "admin/confirm_action.html", context)

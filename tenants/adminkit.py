@@ -14,20 +14,19 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import action as unfold_action
-from unfold.forms import BaseDialogForm
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
     StackedInline = admin.StackedInline[Any, Any]
 
-    class DialogForm:
-        """A form in a dialog: `cleaned_data` after it was submitted."""
-
-        cleaned_data: dict[str, Any]
+    from django.contrib.admin.views.main import ChangeList
+    from django.forms import Form as DialogForm
 else:
-    from unfold.admin import ModelAdmin, StackedInline  # noqa: F401
+    from unfold.admin import ModelAdmin, StackedInline
+    from unfold.forms import BaseDialogForm as DialogForm
+    from unfold.views import ChangeList
 
-    DialogForm = BaseDialogForm
+__all__ = ["ChangeList", "DialogForm", "ModelAdmin", "StackedInline"]
 
 MAX_COUNTED: Final = 10_000
 
@@ -53,6 +52,16 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]
         return CappedCount(rows.order_by()[:MAX_COUNTED].count())
 
 
+class LedgerChangeList(ChangeList):
+    """Does not offer to show all where all are shown."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read a page of rows."""
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = self.result_count
+
+
 class ReadOnlyAdmin(ModelAdmin):
     """A table to look at: nothing is added, changed or deleted by hand.
 
@@ -66,6 +75,10 @@ class ReadOnlyAdmin(ModelAdmin):
     sortable_by: ClassVar[tuple[str, ...]] = ()
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
     list_filter_submit = True
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the kind of list that these tables have."""
+        return LedgerChangeList
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse."""

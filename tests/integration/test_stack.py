@@ -106,9 +106,9 @@ def test_a_stack_prints_its_parts_and_is_usable_when_ready(
     with closing(psycopg2.connect(common.url("DATABASE_URL"))) as database:
         assert one(
             database,
-            "SELECT current_user::text, rolsuper, rolbypassrls, rolinherit,"
-            " rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user",
-        ) == ("dtq", False, False, False, True, True)
+            "SELECT current_user::text, rolsuper, rolbypassrls, rolcreatedb,"
+            " rolcreaterole FROM pg_roles WHERE rolname = current_user",
+        ) == ("dtq", False, False, True, True)
         assert one(database, "SHOW listen_addresses") == ("",)
         assert one(database, "SHOW fsync") == ("on",)
     assert redis.Redis.from_url(common.url("BROKER_URL")).ping()

@@ -25,6 +25,8 @@ ROLE_RIGHTS = "LOGIN NOSUPERUSER CREATEDB CREATEROLE INHERIT NOBYPASSRLS"
 SHARED_ROLES = ("dtq_tenant", "dtq_platform", "dtq_scopes")
 #: From this version on, CREATEROLE is not enough to pass on a role made by another.
 ADMIN_OPTION_VERSION = 160_000
+#: What the maker of a role holds: it may pass the role on, and no more than that.
+MAKERS_GRANT = "GRANT {} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"
 #: Any number, as long as every run takes the same one.
 ROLE_LOCK = 0x64747154
 
@@ -115,8 +117,7 @@ def _ensure_role(server: connection, password: str) -> None:
         opened.execute(statement.format(verb, role, rights, sql.Literal(password)))
         if server.server_version >= ADMIN_OPTION_VERSION:
             for shared in map(sql.Identifier, present - {ROLE}):
-                grant = sql.SQL("GRANT {} TO {} WITH ADMIN OPTION")
-                opened.execute(grant.format(shared, role))
+                opened.execute(sql.SQL(MAKERS_GRANT).format(shared, role))
     server.autocommit = True
 
 

@@ -1,0 +1,125 @@
+"""One running product for each set of services."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+
+from tests.acceptance.product import ROOT, Product
+from tests.conftest import service_variable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+#: Shorter than in production, so that a killed worker is noticed sooner.
+QUICK = {"LEASE_SECONDS": "6", "START_TIMEOUT_SECONDS": "5", "SYNTHETIC_KINDS": "1"}
+
+
+@pytest.fixture(scope="module")
+def database_url() -> Iterator[str]:
+    """A database of its own, as the product's login role would have it."""
+    parts = urlsplit(service_variable("DATABASE_URL"))
+    name = f"dtq_test_{secrets.token_hex(4)}"
+    administer = psycopg2.connect(urlunsplit(parts._replace(path="/postgres")))
+    administer.autocommit = True
+    with administer.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+        yield urlunsplit(parts._replace(path=f"/{name}"))
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    administer.close()
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """The product on its embedded default."""
+    product = Product(tmp_path_factory.mktemp("embedded") / "data", **QUICK)
+    product.start()
+    yield product
+    assert product.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def on_services(
+    tmp_path_factory: pytest.TempPathFactory,
+    database_url: str,
+    redis_url: str,
+    broker_url: str,
+    module_bucket: str,
+) -> Iterator[Product]:
+    """The product on PostgreSQL, Redis, RabbitMQ and S3 servers."""
+    product = Product(
+        tmp_path_factory.mktemp("services") / "data",
+        DATABASE_URL=database_url,
+        REDIS_URL=redis_url,
+        BROKER_URL=broker_url,
+        STORAGE_URL=f"s3://{module_bucket}?endpoint={os.environ['TEST_S3_ENDPOINT']}",
+        **QUICK,
+    )
+    product.start()
+    yield product
+    assert product.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def module_bucket(s3_client: "S3Client") -> str:
+    """A bucket of the S3 server, which keeps all in memory and forgets it."""
+    name = f"test-{secrets.token_hex(6)}"
+    s3_client.create_bucket(Bucket=name)
+    return name
+
+
+@dataclass(frozen=True)
+class LargeFile:
+    """A generated file, and what a right reader finds in it."""
+
+    path: Path
+    truth: dict[str, Any]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the counts that a job must end with."""
+        truth = self.truth
+        return {
+            "rows": truth["rows"],
+            "inserted": truth["good"] - truth["same_again"] - truth["conflicting"],
+            "duplicate": truth["same_again"],
+            "conflicting": truth["conflicting"],
+            "rejected": len(truth["rejects"]),
+        }
+
+
+@pytest.fixture(scope="session")
+def large_file(tmp_path_factory: pytest.TempPathFactory) -> LargeFile:
+    """A UPI file of 200,000 rows with bad rows, repeats and conflicts."""
+    folder = tmp_path_factory.mktemp("large")
+    path, truth = folder / "large.csv", folder / "truth.json"
+    options = [
+        "--rows",
+        "200000",
+        "--seed",
+        "7",
+        "--bad-every",
+        "1000",
+        "--repeat-every",
+        "700",
+    ]
+    with path.open("wb") as out:
+        command = [
+            sys.executable,
+            "samples/generate.py",
+            *size,
+            *faults,
+            "--truth",
+            truth,
+        ]
+        subprocess.run(command, cwd=ROOT, stdout=out, check=True)
+    return LargeFile(path, json.loads(truth.read_text()))
