@@ -76,7 +76,9 @@ def _cards(found: Overview) -> list[dict[str, Any]]:
     on_the_way, later = found.total("dispatched"), found.total("scheduled")
     return [
         _card("Running", found.total("running"), "running", f"{on_the_way} dispatched"),
-        _card("Queued", found.total("queued"), "queued", f"{later} scheduled for later"),
+        _card(
+            "Queued", found.total("queued"), "queued", f"{later} scheduled for later"
+        ),
         _card("Oldest wait", oldest, "queued", "since it was due"),
         _card("Retryable", found.total("retryable"), "retryable", "failed, will retry"),
         _card("Dead", found.total("dead"), "dead", "wait for a person"),

@@ -32,6 +32,7 @@ from tenants.models import Tenant
 from tenants.services import tenant_pause, tenant_resume
 from tenants.wording import duration, plain
 
+
 class ReasonForm(DialogForm):
     """Asks why; the answer is kept in the history and beside the tenant."""
 

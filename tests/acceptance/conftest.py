@@ -102,24 +102,9 @@ def large_file(tmp_path_factory: pytest.TempPathFactory) -> LargeFile:
     """A UPI file of 200,000 rows with bad rows, repeats and conflicts."""
     folder = tmp_path_factory.mktemp("large")
     path, truth = folder / "large.csv", folder / "truth.json"
-    options = [
-        "--rows",
-        "200000",
-        "--seed",
-        "7",
-        "--bad-every",
-        "1000",
-        "--repeat-every",
-        "700",
-    ]
+    size = ["--rows", "200000", "--seed", "7"]
+    faults = ["--bad-every", "1000", "--repeat-every", "700", "--truth", truth]
+    command = [sys.executable, "samples/generate.py", *size, *faults]
     with path.open("wb") as out:
-        command = [
-            sys.executable,
-            "samples/generate.py",
-            *size,
-            *faults,
-            "--truth",
-            truth,
-        ]
         subprocess.run(command, cwd=ROOT, stdout=out, check=True)
     return LargeFile(path, json.loads(truth.read_text()))

@@ -1,0 +1,231 @@
+"""The demonstration: three tenants of different weight, real files, the real API.
+
+What it knows of the jobs it knows over HTTP, as a producer would.
+"""
+
+import json
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from ingestion.storage import object_key, store
+from quotas.services import tenant_create
+from samples.generate import Writer
+from tenants.models import ApiKey, Tenant
+from tenants.scoping import all_tenants
+from tenants.services import api_key_create
+
+FINAL_STATES = {"succeeded", "dead", "cancelled"}
+WEIGHTS = {"aurora": Decimal(1), "borealis": Decimal(2), "cascade": Decimal(4)}
+SAMPLES = ("upi_sample.csv", "upi_bad_rows.csv")
+GENERATED_FILES = 8
+GENERATED_ROWS = 2500
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """A tenant's side of the demonstration."""
+
+    tenant: str
+    weight: Decimal
+    key: str
+    base_url: str
+    job_ids: list[str] = field(default_factory=list)
+
+    def call(self, path: str, body: Any = None) -> Any:
+        """Send a request with the tenant's key; returns the JSON answer."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {
+            "Authorization": f"Bearer {self.key}",
+            "Content-Type": "application/json",
+        }
+        request = Request(self.base_url + path, data, headers)  # noqa: S310 - ours
+        with urlopen(request, timeout=30) as response:  # noqa: S310
+            return json.load(response)
+
+    def enqueue(self, path: str) -> None:
+        """Ask for a file to be loaded."""
+        body = {"tenant_id": self.tenant, "s3_path": path, "source": "UPI"}
+        self.job_ids.append(self.call("/enqueue/ingest", body)["id"])
+
+    def jobs(self) -> list[Any]:
+        """Return this run's jobs in the order they were enqueued."""
+        found = self.call(f"/jobs?limit={len(self.job_ids)}")["results"]
+        return sorted(found, key=lambda job: job["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A tenant's part of the worker time while every tenant had work waiting."""
+
+    entitled: float
+    received: float
+
+
+def prepare(*, now: datetime, base_url: str) -> list[Producer]:
+    """Create the tenants and a key for each; keys of an earlier run are revoked."""
+    producers = []
+    with all_tenants(reason="demonstration"):
+        for slug, weight in WEIGHTS.items():
+            if not Tenant.objects.filter(slug=slug).exists():
+                tenant_create(slug=slug, weight=weight)
+            ApiKey.objects.filter(tenant_id=slug, name="demo", revoked_at=None).update(
+                revoked_at=now
+            )
+            _, key = api_key_create(slug=slug, name="demo", now=now)
+            producers.append(Producer(slug, weight, key, base_url))
+    return producers
+
+
+def upload(producers: Sequence[Producer], samples: Path, *, seed: int) -> list[str]:
+    """Put each tenant's files into the store; returns their paths, alike for all."""
+    names = [*SAMPLES]
+    for producer in producers:
+        for name in SAMPLES:
+            with (samples / name).open("rb") as content:
+                store().write(object_key(producer.tenant, name), content)
+    for number in range(1, GENERATED_FILES + 1):
+        names.append(f"day-{number}.csv")
+        for producer in producers:
+            _upload_generated(producer, names[-1], seed=seed + number)
+    return names
+
+
+def _upload_generated(producer: Producer, name: str, *, seed: int) -> None:
+    with tempfile.TemporaryFile() as file:
+        lines = Writer(seed).file(GENERATED_ROWS, bad_every=500, repeat_every=400)
+        file.writelines(lines)
+        file.seek(0)
+        store().write(object_key(producer.tenant, name), file)
+
+
+def enqueue(producers: Sequence[Producer], paths: Sequence[str]) -> None:
+    """Enqueue every file, the tenants taking turns."""
+    for path in paths:
+        for producer in producers:
+            producer.enqueue(path)
+
+
+def watch(
+    producers: Sequence[Producer], show: Callable[[str], None], *, seconds: float = 120
+) -> dict[str, list[Any]]:
+    """Show progress until every job is final; returns the jobs of each tenant."""
+    deadline = time.monotonic() + seconds
+    while True:
+        jobs = {producer.tenant: producer.jobs() for producer in producers}
+        show("   ".join(_progress(tenant, own) for tenant, own in jobs.items()))
+        if all(job["state"] in FINAL_STATES for own in jobs.values() for job in own):
+            return jobs
+        if time.monotonic() > deadline:
+            raise TimeoutError("The jobs did not end in time; look at the admin.")
+        time.sleep(0.4)
+
+
+def _progress(tenant: str, jobs: Sequence[Any]) -> str:
+    done = sum(_share_done(job) for job in jobs) / len(jobs)
+    bar = "#" * round(done * 12)
+    return f"{tenant:<9}[{bar:<12}] {done:4.0%}"
+
+
+def _share_done(job: Any) -> float:
+    if job["state"] in FINAL_STATES:
+        return 1.0
+    done, total = job["progress"]["done"], job["progress"]["total"]
+    return float(done) / total if total else 0.0
+
+
+# --- The table ------------------------------------------------------------------------
+
+
+def shares(
+    producers: Sequence[Producer], jobs: dict[str, list[Any]]
+) -> dict[str, Share]:
+    """Compare the worker time each tenant got with its weight.
+
+    Only the window counts in which every tenant had a job waiting: from the last
+    enqueue to the first moment a tenant's last job starts.
+    """
+    begin = max(_at(job["created_at"]) for own in jobs.values() for job in own)
+    end = min(
+        max(_at(job["started_at"]) for job in own if job["started_at"])
+        for own in jobs.values()
+    )
+    used = {tenant: _used(own, begin, end) for tenant, own in jobs.items()}
+    total = sum(used.values()) or 1.0
+    weights = sum(producer.weight for producer in producers)
+    return {
+        producer.tenant: Share(
+            entitled=float(producer.weight / weights),
+            received=used[producer.tenant] / total,
+        )
+        for producer in producers
+    }
+
+
+def _used(jobs: Sequence[Any], begin: float, end: float) -> float:
+    return sum(
+        max(0.0, min(_at(run["finished_at"]), end) - max(_at(run["started_at"]), begin))
+        for job in jobs
+        for run in job["attempts"]
+        if run["started_at"]
+    )
+
+
+def _at(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def table(
+    paths: Sequence[str], jobs: dict[str, list[Any]], given: dict[str, Share]
+) -> list[str]:
+    """Return the result as lines: a row for each file, a sum for each tenant."""
+    head = ("tenant", "file", "rows", "inserted", "dup", "conflict", "rejected")
+    lines = [_line(*head, "waited", "ran", "share (entitled)"), "-" * 103]
+    for tenant, own in jobs.items():
+        share = given[tenant]
+        text = f"{share.received:.1%} ({share.entitled:.1%})"
+        for path, job in zip(paths, own, strict=True):
+            lines.append(_job_line(tenant, path, job, text if path == paths[0] else ""))
+    return lines
+
+
+def _job_line(tenant: str, path: str, job: Any, share: str) -> str:
+    result = job["result"]
+    if not result:
+        return _line(tenant, path, job["state"], *[""] * 6, share)
+    names = ("rows", "inserted", "duplicate", "conflicting", "rejected")
+    ran = _at(job["finished_at"]) - _at(job["started_at"])
+    waited = _at(job["started_at"]) - _at(job["created_at"])
+    counts = (result[name] for name in names)
+    return _line(tenant, path, *counts, f"{waited:.2f} s", f"{ran:.2f} s", share)
+
+
+def _line(*cells: object) -> str:
+    widths = (-9, -17, 7, 9, 6, 9, 9, 9, 9, 17)
+    pairs = zip(cells, widths, strict=True)
+    return " ".join(
+        f"{cell!s:<{-width}}" if width < 0 else f"{cell!s:>{width}}"
+        for cell, width in pairs
+    )
+
+
+def reject_files(jobs: dict[str, list[Any]], shown: Callable[[str], str]) -> list[str]:
+    """Return where each file of rejected rows lies."""
+    return [
+        f"{tenant:<9} {shown(job['result']['rejects_path'])}"
+        for tenant, own in jobs.items()
+        for job in own
+        if job["result"] and job["result"]["rejects_path"]
+    ]
+
+
+def new_seed() -> int:
+    """Return a seed whose files hold ids that no earlier run had."""
+    return random.SystemRandom().randrange(10**6, 10**9)

@@ -1,0 +1,100 @@
+"""`manage.py demo`: the main job on sample data, from an empty folder to the admin."""
+
+import subprocess
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from taskqueue_site import demo
+from taskqueue_site.foreground import StackFailedError, follow, running_stack
+
+
+class Command(BaseCommand):
+    help = (
+        "Start the stack, load sample files of three tenants through the API, show what "
+        "came of them and how worker time was shared, then leave the admin open."
+    )
+    # The database is not there yet when this command begins.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--once", action="store_true", help="stop at the end")
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--concurrency", type=int, default=2)
+        parser.add_argument("--data", help="folder of all data and logs")
+        # Used by the command itself: the part that runs on the started stack.
+        parser.add_argument("--on", dest="base_url", help="address of a running stack")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Run the demonstration; --on does only the part that needs a running stack."""
+        if options["base_url"]:
+            self._show(options["base_url"])
+            return
+        try:
+            self._run(options)
+        except StackFailedError as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            self.stdout.write("stopped")
+
+    def _run(self, options: dict[str, Any]) -> None:
+        stack_options = [
+            *("--port", str(options["port"])),
+            *("--concurrency", str(options["concurrency"])),
+            *("--data", str(settings.STACK_DATA)),
+        ]
+        with running_stack(settings.BASE_DIR, stack_options, self._say) as stack:
+            address = f"http://127.0.0.1:{options['port']}"
+            # A process of its own reads its settings anew, now that the stack is up.
+            command = [sys.executable, "manage.py", "demo", "--on", address]
+            command += ["--data", str(settings.STACK_DATA)]
+            done = subprocess.run(command, cwd=settings.BASE_DIR, check=False)
+            if done.returncode:
+                raise CommandError("The demonstration failed; see above.")
+            if not options["once"]:
+                self._say(f"\nThe admin is open: {address}/admin/ (the login is above)")
+                self._say("Ctrl-C stops everything; a second run keeps the data.")
+                follow(stack, self._say)
+
+    # --- On the running stack ---------------------------------------------------------
+
+    def _show(self, base_url: str) -> None:
+        producers = demo.prepare(now=timezone.now(), base_url=base_url)
+        weights = ", ".join(f"{p.tenant} {p.weight}" for p in producers)
+        self._say(f"\nThree tenants and their weights: {weights}")
+        samples = settings.BASE_DIR / "samples"
+        paths = demo.upload(producers, samples, seed=demo.new_seed())
+        self._say(f"{len(paths)} files each are stored; enqueueing them over HTTP …")
+        demo.enqueue(producers, paths)
+        jobs = demo.watch(producers, self._progress)
+        given = demo.shares(producers, jobs)
+        self._say("\n")
+        for line in demo.table(paths, jobs, given):
+            self._say(line)
+        self._say(
+            "\nshare: worker time received while all three had files waiting, and the "
+            "share their weights entitle them to"
+        )
+        self._say("\nRejected rows, by line, column and reason:")
+        for line in demo.reject_files(jobs, self._shown):
+            self._say(line)
+
+    @staticmethod
+    def _shown(key: str) -> str:
+        root = settings.STORAGE_URL.partition("?")[0].removeprefix("file://")
+        return f"{root.rstrip('/')}/{key}"
+
+    def _progress(self, text: str) -> None:
+        is_terminal = self.stdout.isatty()
+        self.stdout.write(f"\r{text}" if is_terminal else text, ending="")
+        self.stdout.write("" if is_terminal else "\n", ending="")
+        self.stdout.flush()
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
