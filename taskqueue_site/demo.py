@@ -94,13 +94,14 @@ def upload(producers: Sequence[Producer], samples: Path, *, seed: int) -> list[s
     for number in range(1, GENERATED_FILES + 1):
         names.append(f"day-{number}.csv")
         for producer in producers:
-            _upload_generated(producer, names[-1], seed=seed + number)
+            bad_every = 500 if number == 1 else 0
+            _upload_generated(producer, names[-1], seed + number, bad_every)
     return names
 
 
-def _upload_generated(producer: Producer, name: str, *, seed: int) -> None:
+def _upload_generated(producer: Producer, name: str, seed: int, bad_every: int) -> None:
     with tempfile.TemporaryFile() as file:
-        lines = Writer(seed).file(GENERATED_ROWS, bad_every=500, repeat_every=400)
+        lines = Writer(seed).file(GENERATED_ROWS, bad_every, repeat_every=400)
         file.writelines(lines)
         file.seek(0)
         store().write(object_key(producer.tenant, name), file)

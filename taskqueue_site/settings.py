@@ -149,6 +149,8 @@ def _object_store(url: str) -> dict[str, Any]:
         "endpoint_url": query.get("endpoint"),
         "region_name": query.get("region", "us-east-1"),
         "addressing_style": query.get("addressing", "path"),
+        # Links are signed by version 2 otherwise, which many servers refuse.
+        "signature_version": "s3v4",
         "querystring_expire": 600,
         "file_overwrite": True,
     }

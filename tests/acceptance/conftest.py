@@ -103,7 +103,7 @@ def large_file(tmp_path_factory: pytest.TempPathFactory) -> LargeFile:
     folder = tmp_path_factory.mktemp("large")
     path, truth = folder / "large.csv", folder / "truth.json"
     size = ["--rows", "200000", "--seed", "7"]
-    faults = ["--bad-every", "1000", "--repeat-every", "700", "--truth", truth]
+    faults = ["--bad-every", "1000", "--repeat-every", "700", "--truth", str(truth)]
     command = [sys.executable, "samples/generate.py", *size, *faults]
     with path.open("wb") as out:
         subprocess.run(command, cwd=ROOT, stdout=out, check=True)

@@ -30,9 +30,14 @@ def _cpu_ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def share_done(product: Product, key: str, job_id: str) -> float:
-    progress = product.call(key, f"/jobs/{job_id}")[1]["progress"]
-    return float(progress["done"]) / progress["total"] if progress["total"] else 0.0
+def wait_until_done(product: Product, key: str, job_id: str, share: float) -> None:
+    """Wait until so much of the file is loaded."""
+
+    def is_done() -> bool:
+        progress = product.call(key, f"/jobs/{job_id}")[1]["progress"]
+        return bool(progress["done"] > share * (progress["total"] or 10**12))
+
+    wait_for(is_done, 120)
 
 
 def check_exactly_once(
@@ -89,7 +94,7 @@ def test_the_file_survives_on_the_embedded_default(
     key = embedded.create_tenant(tenant)
     embedded.manage("upload", tenant, large_file.path)
     job_id = embedded.enqueue_ingest(key, tenant, "large.csv")
-    wait_for(lambda: share_done(embedded, key, job_id) > 0.2, 120)
+    wait_until_done(embedded, key, job_id, 0.2)
     kill(embedded)
     job = embedded.wait_for_end(key, job_id)
     check_exactly_once(embedded, tenant, job, large_file)
@@ -104,7 +109,7 @@ def test_the_file_survives_all_three_on_rabbitmq_and_s3(
     on_services.manage("upload", "t1", large_file.path)
     job_id = on_services.enqueue_ingest(key, "t1", "large.csv")
     for share, kill in ((0.15, kill_child), (0.4, kill_dispatcher), (0.6, kill_worker)):
-        wait_for(lambda at=share: share_done(on_services, key, job_id) > at, 120)
+        wait_until_done(on_services, key, job_id, share)
         kill(on_services)
     job = on_services.wait_for_end(key, job_id)
     check_exactly_once(on_services, "t1", job, large_file)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.storage import FileSystemStorage, storages
+from django.core.files.storage import FileSystemStorage
 from django.db import connection
 
 from ingestion import loader, storage
@@ -50,9 +50,8 @@ Ingest = Callable[..., Job]
 @pytest.fixture(autouse=True)
 def objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder as the object store, and a tenant."""
-    monkeypatch.setitem(
-        storages._storages, "default", FileSystemStorage(location=tmp_path)
-    )
+    folder = FileSystemStorage(location=tmp_path)
+    monkeypatch.setattr(storage, "storages", {"default": folder})
     make_tenant("t1")
     return tmp_path
 

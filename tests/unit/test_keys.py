@@ -12,9 +12,7 @@ BODY = "fq_live_AbCd1234_0123456789abcdefghijABCDEFGHIJ01"
 
 def test_a_new_key_has_the_promised_shape_and_parses():
     text = keys.make()
-    assert re.fullmatch(
-        r"fq_live_[0-9A-Za-z]{8}_[0-9A-Za-z]{32}_[0-9A-Za-z]{6}", text
-    )
+    assert re.fullmatch(r"fq_live_[0-9A-Za-z]{8}_[0-9A-Za-z]{32}_[0-9A-Za-z]{6}", text)
     parsed = keys.parse(text)
     assert parsed.id == text.split("_")[2]
     assert parsed.digest == keys.digest(text)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from argparse import ArgumentParser
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -15,8 +16,8 @@ from taskqueue_site.foreground import StackFailedError, follow, running_stack
 
 class Command(BaseCommand):
     help = (
-        "Start the stack, load sample files of three tenants through the API, show what "
-        "came of them and how worker time was shared, then leave the admin open."
+        "Start the stack, load sample files of three tenants through the API, show "
+        "what came of them and how worker time was shared, then leave the admin open."
     )
     # The database is not there yet when this command begins.
     requires_system_checks = ()
@@ -86,7 +87,9 @@ class Command(BaseCommand):
 
     @staticmethod
     def _shown(key: str) -> str:
-        root = settings.STORAGE_URL.partition("?")[0].removeprefix("file://")
+        url = urlsplit(settings.STORAGE_URL)
+        # Not the whole URL: it may hold the store's secret.
+        root = url.path if url.scheme == "file" else f"s3://{url.hostname}"
         return f"{root.rstrip('/')}/{key}"
 
     def _progress(self, text: str) -> None:
