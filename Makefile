@@ -18,10 +18,10 @@ venv:
 	@.ci/venv requirements.txt requirements-dev.txt
 
 demo: venv-runtime ## Run the whole road on sample data, then leave the admin open (ONCE=1: stop at the end)
-	@$(PY) manage.py demo $(if $(ONCE),--once)
+	@$(PY) manage.py demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
 up: venv-runtime ## Start the stack on this machine with one tenant, and print a call to paste
-	@$(PY) manage.py up
+	@$(PY) manage.py up $(if $(PORT),--port $(PORT))
 
 test: venv ## Run the tests on real services (ARGS="-k name" goes to pytest)
 	@$(SERVICES) -- $(PY) -m pytest $(ARGS)

@@ -6,8 +6,8 @@ the next odd line closes, and the lines up to there are one record.
 
 Damage stays local. Quoting that fails costs the first line only, and reading goes on
 at the second, so a stray quote never swallows the rows behind it. The same holds
-when the lines do combine, but to a wrong number of fields, and one of them is a
-whole row by itself. A well-formed record of the right width is never taken apart:
+when the lines do combine, but to a wrong number of fields, and one of them is a row
+by itself or may be the start of one. A well-formed record of the right width is never taken apart:
 whoever writes a remark must not be able to plant rows in it.
 
 Cost: linear. The lines between two odd ones are even, thus looked at twice at most.
@@ -228,8 +228,12 @@ class RecordReader:
         if outcome.reason is Reason.MALFORMED_CSV:
             return True
         return outcome.reason is Reason.WRONG_FIELD_COUNT and any(
-            len(split_record(_text(raw)) or ()) == len(self.header) for raw, _ in taken
+            self._starts_row(_text(raw)) for raw, _ in taken
         )
+
+    def _starts_row(self, text: str) -> bool:
+        """Return whether a line is a row by itself, or the first line of one."""
+        return len(split_record(text) or ()) == len(self.header) or opens_quote(text)
 
     def _parsed(self, line: int, raw: bytes) -> Outcome:
         """Return the fields of one complete record, or what is wrong with it.

@@ -1,0 +1,57 @@
+"""What the documents claim about the code."""
+
+import re
+from pathlib import Path
+
+from jobs.lifecycle import TRANSITIONS, Outcome, State
+
+ROOT = Path(__file__).parents[2]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_drawing_of_the_lifecycle_is_the_table():
+    moves = r"^ +(\w+) --> (\w+) : (\w+)$"
+    drawn = re.findall(moves, read("docs/job_lifecycle.md"), re.M)
+    table = {(before, after, event) for (before, event), after in TRANSITIONS.items()}
+    assert set(drawn) == table
+    assert len(drawn) == len(table)
+
+
+def test_every_state_and_outcome_is_explained():
+    rows = set(re.findall(r"^\| (\w+) \|", read("docs/job_lifecycle.md"), re.M))
+    assert {*State, *Outcome} <= rows
+
+
+def test_every_setting_is_in_the_table_and_every_row_is_a_setting():
+    used = set(
+        re.findall(
+            r'env\.\w+\(\s*"([A-Z_]+)"|USER_ENV\.get\("([A-Z_]+)"',
+            read("taskqueue_site/settings.py"),
+        )
+    )
+    settings = {first or second for first, second in used}
+    rows = set(re.findall(r"^\| `([A-Z_]+)` \|", read("docs/configuration.md"), re.M))
+    assert rows == settings
+
+
+def test_the_readme_links_to_files_that_exist():
+    for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md"):
+        folder = (ROOT / name).parent
+        links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", read(name))
+        missing = [link for link in links if not (folder / link).exists()]
+        assert missing == [], name
+
+
+def test_every_package_and_command_is_placed_in_the_architecture():
+    text = read("docs/architecture.md")
+    packages = {path.parent.name for path in ROOT.glob("*/apps.py")} | {"fairshare"}
+    commands = {
+        path.stem
+        for path in ROOT.glob("*/management/commands/*.py")
+        if path.stem != "__init__"
+    }
+    assert [name for name in sorted(packages) if f"`{name}/`" not in text] == []
+    assert [name for name in sorted(commands) if f"`{name}`" not in text] == []
