@@ -27,7 +27,7 @@ class Product:
     def __init__(self, data: Path, **environment: str) -> None:
         self.data = data
         self.port = free_port()
-        self.environment = {**_own_environment(), **environment}
+        self.environment = {**own_environment(), **environment}
         self.log = data.parent / "stack.out"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -137,7 +137,7 @@ class Product:
         return pairs["DATABASE_URL"]
 
 
-def _own_environment() -> dict[str, str]:
+def own_environment() -> dict[str, str]:
     """Return our environment without what points at other services."""
     chosen = {"DATABASE_URL", "REDIS_URL", "BROKER_URL", "STORAGE_URL", "STACK_DATA"}
     kept = {key: value for key, value in os.environ.items() if key not in chosen}

@@ -1,0 +1,110 @@
+"""What a new user types first: `make demo`, `make up`, and the call it prints."""
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.acceptance.product import FINAL, ROOT, Product, own_environment
+from tests.services.process import free_port
+
+
+def processes_using(folder: Path) -> list[str]:
+    """Return the command lines of processes that name a folder, or run inside it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            inside = (entry / "cwd").resolve().is_relative_to(folder)
+        except OSError:
+            continue
+        if str(folder) in command or inside:
+            found.append(command)
+    return found
+
+
+def test_the_demonstration_runs_ends_and_leaves_nothing(tmp_path: Path):
+    data = tmp_path / "data"
+    command = ["manage.py", "demo", "--once", "--port", str(free_port())]
+    done = subprocess.run(
+        [sys.executable, *command, "--data", str(data)],
+        cwd=ROOT,
+        env=own_environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = re.findall(
+        r"^(aurora|borealis|cascade) +(\S+\.csv) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) ",
+        done.stdout,
+        re.MULTILINE,
+    )
+    assert len(rows) == 30
+    for _, _, total, *parts in rows:
+        assert int(total) == sum(map(int, parts)) > 0
+    shares = re.findall(r"(\d+\.\d)% \((14\.3|28\.6|57\.1)%\)", done.stdout)
+    assert sum(float(received) for received, _ in shares) == pytest.approx(100, abs=0.2)
+    rejects = re.findall(r"^\w+ +(/\S+/rejects/\S+\.csv)$", done.stdout, re.MULTILINE)
+    assert len(rejects) == 9
+    for file in rejects:
+        assert Path(file).read_text().startswith("line,column,reason,value\n")
+    assert processes_using(data) == []
+
+
+def test_the_printed_call_works_as_it_is(tmp_path: Path):
+    data = tmp_path / "data"
+    command = [sys.executable, "manage.py", "up", "--port", str(free_port())]
+    up = subprocess.Popen(
+        [*command, "--data", str(data)],
+        cwd=ROOT,
+        env=own_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        call = printed_call(up.stdout)
+        url, key, body = call[2], call[4].rpartition(" ")[2], call[8]
+        answer = post(url, key, body)
+        assert answer[0] == 202
+        product = Product(data)
+        product.port = int(url.split(":")[2].partition("/")[0])
+        job = product.wait_for_end(key, answer[1]["id"])
+        assert job["state"] in FINAL
+        assert job["result"]["inserted"] == 1988
+    finally:
+        up.send_signal(signal.SIGINT)
+        up.communicate(timeout=60)
+    assert up.returncode == 0
+    assert processes_using(data) == []
+
+
+def printed_call(output: IO[str] | None) -> list[str]:
+    """Read until the curl call is complete; returns its words."""
+    assert output is not None
+    deadline = time.monotonic() + 120
+    lines: list[str] = []
+    for line in output:
+        assert time.monotonic() < deadline
+        if line.startswith("curl") or lines:
+            lines.append(line.rstrip("\n"))
+        if lines and not lines[-1].endswith("\\"):
+            break
+    # shlex knows quotes, but not that a backslash joins two lines.
+    return shlex.split(" ".join(line.rstrip("\\") for line in lines))
+
+
+def post(url: str, key: str, body: str) -> tuple[int, dict[str, str]]:
+    """Send the call as curl would."""
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    with urlopen(Request(url, body.encode(), headers), timeout=30) as response:
+        return response.status, json.load(response)
