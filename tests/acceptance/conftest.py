@@ -1,4 +1,4 @@
-"""One running product for each set of services."""
+"""One running product for each set of services, shared by every test here."""
 
 import json
 import os
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 QUICK = {"LEASE_SECONDS": "6", "START_TIMEOUT_SECONDS": "5", "SYNTHETIC_KINDS": "1"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def database_url() -> Iterator[str]:
     """A database of its own, as the product's login role would have it."""
     parts = urlsplit(service_variable("DATABASE_URL"))
@@ -38,7 +38,7 @@ def database_url() -> Iterator[str]:
     administer.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The product on its embedded default."""
     product = Product(tmp_path_factory.mktemp("embedded") / "data", **QUICK)
@@ -47,13 +47,13 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     assert product.stop() == 0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def on_services(
     tmp_path_factory: pytest.TempPathFactory,
     database_url: str,
     redis_url: str,
     broker_url: str,
-    module_bucket: str,
+    session_bucket: str,
 ) -> Iterator[Product]:
     """The product on PostgreSQL, Redis, RabbitMQ and S3 servers."""
     product = Product(
@@ -61,7 +61,7 @@ def on_services(
         DATABASE_URL=database_url,
         REDIS_URL=redis_url,
         BROKER_URL=broker_url,
-        STORAGE_URL=f"s3://{module_bucket}?endpoint={os.environ['TEST_S3_ENDPOINT']}",
+        STORAGE_URL=f"s3://{session_bucket}?endpoint={os.environ['TEST_S3_ENDPOINT']}",
         **QUICK,
     )
     product.start()
@@ -69,8 +69,8 @@ def on_services(
     assert product.stop() == 0
 
 
-@pytest.fixture(scope="module")
-def module_bucket(s3_client: "S3Client") -> str:
+@pytest.fixture(scope="session")
+def session_bucket(s3_client: "S3Client") -> str:
     """A bucket of the S3 server, which keeps all in memory and forgets it."""
     name = f"test-{secrets.token_hex(6)}"
     s3_client.create_bucket(Bucket=name)

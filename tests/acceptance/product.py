@@ -27,7 +27,11 @@ class Product:
     def __init__(self, data: Path, **environment: str) -> None:
         self.data = data
         self.port = free_port()
-        self.environment = {**own_environment(), **environment}
+        self.environment = {
+            **own_environment(),
+            **environment,
+            "STACK_DATA": str(data),
+        }
         self.log = data.parent / "stack.out"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -86,7 +90,7 @@ class Product:
 
     def _command(self, *words: object) -> list[str]:
         told = [str(word) for word in words]
-        return [sys.executable, "manage.py", *told, "--data", str(self.data)]
+        return [sys.executable, "manage.py", *told]
 
     # --- HTTP -------------------------------------------------------------------------
 

@@ -1,0 +1,74 @@
+"""Every way a job can end, through the whole product, on both sets of services."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.acceptance.product import Product, wait_for
+
+
+@pytest.fixture(params=["embedded", "on_services"])
+def product(request: pytest.FixtureRequest) -> Product:
+    found: Product = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def key(product: Product) -> str:
+    slug = "outcomes"
+    if not product.query("SELECT 1 FROM tenants_tenant WHERE slug = %s", slug):
+        product.create_tenant(slug)
+    return str(json.loads(product.manage("apikey", "create", slug, "--json"))["key"])
+
+
+def run_sleep(product: Product, key: str, **payload: Any) -> Any:
+    body = {"tenant_id": "outcomes", "seconds": 0.05, **payload}
+    status, job = product.call(key, "/enqueue/sleep", body)
+    assert status == 202, job
+    return product.wait_for_end(key, job["id"])
+
+
+def test_success(product: Product, key: str):
+    job = run_sleep(product, key, steps=5)
+    assert (job["state"], job["result"]) == ("succeeded", {"steps": 5})
+    assert job["progress"] == {"done": 5, "total": 5, "unit": "steps"}
+    (attempt,) = job["attempts"]
+    assert attempt["outcome"] == "succeeded"
+    assert attempt["cost_seconds"] >= 0.05
+    assert job["created_at"] <= job["dispatched_at"] <= job["started_at"]
+
+
+def test_a_permanent_failure_is_dead_at_once(product: Product, key: str):
+    job = run_sleep(product, key, fail="permanent")
+    assert (job["state"], len(job["attempts"])) == ("dead", 1)
+    assert job["error"]["code"] == "asked_to_fail"
+
+
+def test_a_retryable_failure_is_dead_after_its_attempts(product: Product, key: str):
+    job = run_sleep(product, key, fail="retryable", max_attempts=2)
+    outcomes = [attempt["outcome"] for attempt in job["attempts"]]
+    assert (job["state"], outcomes) == ("dead", ["failed", "failed"])
+
+
+def test_a_job_that_kills_its_worker_is_poison(product: Product, key: str):
+    job = run_sleep(product, key, fail="kill")
+    outcomes = [attempt["outcome"] for attempt in job["attempts"]]
+    assert (job["state"], outcomes) == ("dead", ["lost"] * 4)
+    assert job["error"]["code"] == "poison"
+    assert run_sleep(product, key)["state"] == "succeeded"
+
+
+def test_a_scheduled_task_keeps_its_result(product: Product):
+    code = "from jobs.tasks import housekeeping; print(housekeeping.delay().id)"
+    task_id = product.manage("shell", "--no-imports", "-c", code).split()[-1]
+
+    def results() -> list[tuple[Any, ...]]:
+        return product.query(
+            "SELECT status, result FROM django_celery_results_taskresult "
+            "WHERE task_id = %s",
+            task_id,
+        )
+
+    wait_for(lambda: results() != [], 60)
+    assert results() == [("SUCCESS", '{"stale_workers": 0}')]
