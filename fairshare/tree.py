@@ -6,6 +6,7 @@ it does so, and what follows, stands in `fairshare.scheduler`.
 """
 # ruff: noqa: S101 - invariants are asserted
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -64,7 +65,7 @@ def ticks(cost_us: int, weight: int) -> int:
     return cost_us * TICKS_PER_US * WEIGHT_ONE // weight
 
 
-class Node(Ranked):
+class Node(Ranked, ABC):
     """A competitor among the children of its parent: a weight and a virtual time."""
 
     __slots__ = ("parent", "used_us", "virtual_time", "weight")
@@ -76,13 +77,13 @@ class Node(Ranked):
         self.virtual_time = 0
         self.used_us = 0
 
+    @abstractmethod
     def head(self) -> "Waiting | None":
         """Return the job this node would start now, or None if it may start none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def key(self, head: "Waiting") -> tuple[Any, ...]:
         """Return the node's place among its siblings: virtual time, then ties."""
-        raise NotImplementedError
 
     def charge(self, before_us: int, after_us: int, weight: int) -> None:
         """Replace a charge by another one made at the same weight."""
@@ -104,6 +105,9 @@ class Branch(Node):
     def head(self) -> "Waiting | None":
         child = self.ready.first()
         return None if child is None else child.head()
+
+    def key(self, head: "Waiting") -> tuple[Any, ...]:
+        return self.virtual_time, head.order
 
     def serve(self, child: Node) -> None:
         """Advance the clock to the virtual time at which this child is served."""
