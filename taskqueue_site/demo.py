@@ -25,7 +25,7 @@ from tenants.services import api_key_create
 FINAL_STATES = {"succeeded", "dead", "cancelled"}
 WEIGHTS = {"aurora": Decimal(1), "borealis": Decimal(2), "cascade": Decimal(4)}
 SAMPLES = ("upi_sample.csv", "upi_bad_rows.csv")
-GENERATED_FILES = 8
+GENERATED_FILES = 20
 GENERATED_ROWS = 2500
 
 
@@ -61,14 +61,6 @@ class Producer:
         return sorted(found, key=lambda job: job["id"])
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A tenant's part of the worker time while every tenant had work waiting."""
-
-    entitled: float
-    received: float
-
-
 def prepare(*, now: datetime, base_url: str) -> list[Producer]:
     """Create the tenants and a key for each; keys of an earlier run are revoked."""
     producers = []
@@ -92,7 +84,7 @@ def upload(producers: Sequence[Producer], samples: Path, *, seed: int) -> list[s
             with (samples / name).open("rb") as content:
                 store().write(object_key(producer.tenant, name), content)
     for number in range(1, GENERATED_FILES + 1):
-        names.append(f"day-{number}.csv")
+        names.append(f"days/{number:02}.csv")
         for producer in producers:
             bad_every = 500 if number == 1 else 0
             _upload_generated(producer, names[-1], seed + number, bad_every)
@@ -140,91 +132,6 @@ def _share_done(job: Any) -> float:
         return 1.0
     done, total = job["progress"]["done"], job["progress"]["total"]
     return float(done) / total if total else 0.0
-
-
-# --- The table ------------------------------------------------------------------------
-
-
-def shares(
-    producers: Sequence[Producer], jobs: dict[str, list[Any]]
-) -> dict[str, Share]:
-    """Compare the worker time each tenant got with its weight.
-
-    Only the window counts in which every tenant had a job waiting: from the last
-    enqueue to the first moment a tenant's last job starts.
-    """
-    begin = max(_at(job["created_at"]) for own in jobs.values() for job in own)
-    end = min(
-        max(_at(job["started_at"]) for job in own if job["started_at"])
-        for own in jobs.values()
-    )
-    used = {tenant: _used(own, begin, end) for tenant, own in jobs.items()}
-    total = sum(used.values()) or 1.0
-    weights = sum(producer.weight for producer in producers)
-    return {
-        producer.tenant: Share(
-            entitled=float(producer.weight / weights),
-            received=used[producer.tenant] / total,
-        )
-        for producer in producers
-    }
-
-
-def _used(jobs: Sequence[Any], begin: float, end: float) -> float:
-    return sum(
-        max(0.0, min(_at(run["finished_at"]), end) - max(_at(run["started_at"]), begin))
-        for job in jobs
-        for run in job["attempts"]
-        if run["started_at"]
-    )
-
-
-def _at(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()
-
-
-def table(
-    paths: Sequence[str], jobs: dict[str, list[Any]], given: dict[str, Share]
-) -> list[str]:
-    """Return the result as lines: a row for each file, a sum for each tenant."""
-    head = ("tenant", "file", "rows", "inserted", "dup", "conflict", "rejected")
-    lines = [_line(*head, "waited", "ran", "share (entitled)"), "-" * 103]
-    for tenant, own in jobs.items():
-        share = given[tenant]
-        text = f"{share.received:.1%} ({share.entitled:.1%})"
-        for path, job in zip(paths, own, strict=True):
-            lines.append(_job_line(tenant, path, job, text if path == paths[0] else ""))
-    return lines
-
-
-def _job_line(tenant: str, path: str, job: Any, share: str) -> str:
-    result = job["result"]
-    if not result:
-        return _line(tenant, path, job["state"], *[""] * 6, share)
-    names = ("rows", "inserted", "duplicate", "conflicting", "rejected")
-    ran = _at(job["finished_at"]) - _at(job["started_at"])
-    waited = _at(job["started_at"]) - _at(job["created_at"])
-    counts = (result[name] for name in names)
-    return _line(tenant, path, *counts, f"{waited:.2f} s", f"{ran:.2f} s", share)
-
-
-def _line(*cells: object) -> str:
-    widths = (-9, -17, 7, 9, 6, 9, 9, 9, 9, 17)
-    pairs = zip(cells, widths, strict=True)
-    return " ".join(
-        f"{cell!s:<{-width}}" if width < 0 else f"{cell!s:>{width}}"
-        for cell, width in pairs
-    )
-
-
-def reject_files(jobs: dict[str, list[Any]], shown: Callable[[str], str]) -> list[str]:
-    """Return where each file of rejected rows lies."""
-    return [
-        f"{tenant:<9} {shown(job['result']['rejects_path'])}"
-        for tenant, own in jobs.items()
-        for job in own
-        if job["result"] and job["result"]["rejects_path"]
-    ]
 
 
 def new_seed() -> int:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from taskqueue_site import demo
+from taskqueue_site import demo, demo_table
 from taskqueue_site.foreground import StackFailedError, follow, running_stack
 
 
@@ -66,23 +66,25 @@ class Command(BaseCommand):
 
     def _show(self, base_url: str) -> None:
         producers = demo.prepare(now=timezone.now(), base_url=base_url)
-        weights = ", ".join(f"{p.tenant} {p.weight}" for p in producers)
-        self._say(f"\nThree tenants and their weights: {weights}")
+        weights = {producer.tenant: producer.weight for producer in producers}
+        shown = ", ".join(f"{tenant} {weight}" for tenant, weight in weights.items())
+        self._say(f"\nThree tenants and their weights: {shown}")
         samples = settings.BASE_DIR / "samples"
         paths = demo.upload(producers, samples, seed=demo.new_seed())
         self._say(f"{len(paths)} files each are stored; enqueueing them over HTTP …")
         demo.enqueue(producers, paths)
         jobs = demo.watch(producers, self._progress)
-        given = demo.shares(producers, jobs)
+        given = demo_table.shares(weights, jobs)
         self._say("\n")
-        for line in demo.table(paths, jobs, given):
+        for line in demo_table.table(paths, jobs, given):
             self._say(line)
         self._say(
-            "\nshare: worker time received while all three had files waiting, and the "
-            "share their weights entitle them to"
+            "\nwaited: mean until the start; ran: sum of worker time; share: worker "
+            "time received\nwhile all three had files waiting, and what the weights "
+            "entitle to"
         )
         self._say("\nRejected rows, by line, column and reason:")
-        for line in demo.reject_files(jobs, self._shown):
+        for line in demo_table.reject_files(jobs, self._shown):
             self._say(line)
 
     @staticmethod
