@@ -7,8 +7,8 @@ the next odd line closes, and the lines up to there are one record.
 Damage stays local. Quoting that fails costs the first line only, and reading goes on
 at the second, so a stray quote never swallows the rows behind it. The same holds
 when the lines do combine, but to a wrong number of fields, and one of them is a row
-by itself or may be the start of one. A well-formed record of the right width is never taken apart:
-whoever writes a remark must not be able to plant rows in it.
+by itself or may be the start of one. A well-formed record of the right width is never
+taken apart: whoever writes a remark must not be able to plant rows in it.
 
 Cost: linear. The lines between two odd ones are even, thus looked at twice at most.
 Memory: one chunk of input and one record of at most `MAX_RECORD_BYTES`.

@@ -169,6 +169,15 @@ def test_a_combination_of_the_wrong_width_gives_back_whole_rows():
     assert [line for line, out in outcomes(data) if isinstance(out, list)] == [2, 4]
 
 
+def test_a_combination_of_the_wrong_width_gives_back_the_start_of_a_row():
+    data = b'"1\n3,"\nx"\n7,8\n'
+    assert outcomes(data) == [
+        (1, Reason.UNCLOSED_QUOTE),
+        (2, ["3", "\nx"]),
+        (4, ["7", "8"]),
+    ]
+
+
 def test_a_remark_cannot_plant_rows():
     data = b'1,"x\n3,4\n5,6\n\xe9"\n7,8\n'
     assert outcomes(data) == [(1, Reason.INVALID_UTF8), (5, ["7", "8"])]
