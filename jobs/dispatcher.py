@@ -176,11 +176,20 @@ class Dispatcher:
 
     def _read_config(self) -> None:
         for config in backlog.tenant_configs():
+            self._leave_pool(config)
             self.pool_of[config.slug] = config.pool
             self._configure(self._pool(config.pool), config)
         slots = backlog.slots(fresh_seconds=WORKER_FRESH_SECONDS)
         for pool in self.pools.values():
             pool.slots = int(slots.get(pool.name, 0))
+
+    def _leave_pool(self, config: TenantConfig) -> None:
+        """Dispatch nothing more from the pool that a tenant has moved out of."""
+        before = self.pool_of.get(config.slug)
+        if before not in (None, config.pool) and before in self.pools:
+            self.pools[before].scheduler.set_tenant(
+                config.slug, weight=config.weight, paused=True
+            )
 
     @staticmethod
     def _configure(pool: Pool, config: TenantConfig) -> None:

@@ -39,6 +39,12 @@ def test_success(product: Product, key: str):
     assert job["created_at"] <= job["dispatched_at"] <= job["started_at"]
 
 
+def test_a_step_longer_than_the_lease_keeps_it(product: Product, key: str):
+    lease_seconds = int(product.environment["LEASE_SECONDS"])
+    job = run_sleep(product, key, seconds=lease_seconds + 2)
+    assert [attempt["outcome"] for attempt in job["attempts"]] == ["succeeded"]
+
+
 def test_a_permanent_failure_is_dead_at_once(product: Product, key: str):
     job = run_sleep(product, key, fail="permanent")
     assert (job["state"], len(job["attempts"])) == ("dead", 1)

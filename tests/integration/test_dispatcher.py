@@ -27,7 +27,8 @@ def pool(broker_url: str) -> Iterator[str]:
     name = f"test-{secrets.token_hex(4)}"
     yield name
     with Connection(broker_url) as connection:
-        pool_queue(name).bind(connection.channel()).delete()
+        for used in (name, f"{name}-before"):
+            pool_queue(used).bind(connection.channel()).delete()
 
 
 @pytest.fixture
@@ -212,6 +213,23 @@ def test_a_broker_that_is_away_delays_and_loses_nothing(
     tick(dispatcher)
     assert published(broker_url, pool) == [attempts_of(job)[0].pk]
     away.close()
+
+
+def test_a_tenant_that_moves_takes_its_backlog_along(
+    dispatcher: Dispatcher, pool: str, broker_url: str
+):
+    before = f"{pool}-before"
+    tenants(before, t1=1)
+    jobs = [make_job("t1") for _ in range(2)]
+    tick(dispatcher)
+    with all_tenants(reason="test"):
+        Tenant.objects.update(pool=pool)
+    add_worker(before, slots=2)
+    add_worker(pool, slots=2)
+    tick(dispatcher)
+    tick(dispatcher)
+    assert published(broker_url, before) == []
+    assert published(broker_url, pool) == [attempts_of(job)[0].pk for job in jobs]
 
 
 def test_a_job_cancelled_in_between_is_skipped(

@@ -33,11 +33,11 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Run the demonstration; --on does only the part that needs a running stack."""
-        if options["base_url"]:
-            self._show(options["base_url"])
-            return
         try:
-            self._run(options)
+            if options["base_url"]:
+                self._show(options["base_url"])
+            else:
+                self._run(options)
         except StackFailedError as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
