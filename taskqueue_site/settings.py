@@ -9,7 +9,7 @@ import os
 import secrets
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import environ
 from django.urls import reverse_lazy
@@ -28,8 +28,12 @@ def _read_env_file(path: Path) -> dict[str, str]:
     return {key.strip(): value.strip().strip("'\"") for key, _, value in pairs}
 
 
-#: What the user set: the process environment over `.env`.
-USER_ENV = {**_read_env_file(BASE_DIR / ".env"), **os.environ}
+#: What the user set: the process environment over `.env`; an empty value is unset.
+USER_ENV = {
+    key: value
+    for key, value in {**_read_env_file(BASE_DIR / ".env"), **os.environ}.items()
+    if value
+}
 STACK_DATA = (
     Path(USER_ENV.get("STACK_DATA", BASE_DIR / ".stack")).expanduser().resolve()
 )
@@ -135,7 +139,7 @@ def _object_store(url: str) -> dict[str, Any]:
     if parts.scheme == "file":
         return {
             "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {"location": parts.path},
+            "OPTIONS": {"location": unquote(parts.path)},
         }
     if parts.scheme != "s3":
         raise environ.ImproperlyConfigured(
@@ -144,8 +148,8 @@ def _object_store(url: str) -> dict[str, Any]:
     query = dict(parse_qsl(parts.query))
     options = {
         "bucket_name": parts.hostname,
-        "access_key": parts.username,
-        "secret_key": parts.password,
+        "access_key": parts.username and unquote(parts.username),
+        "secret_key": parts.password and unquote(parts.password),
         "endpoint_url": query.get("endpoint"),
         "region_name": query.get("region", "us-east-1"),
         "addressing_style": query.get("addressing", "path"),
@@ -160,7 +164,7 @@ def _object_store(url: str) -> dict[str, Any]:
     }
 
 
-STORAGE_URL = env.str("STORAGE_URL", default=f"file://{STACK_DATA / 'objects'}")
+STORAGE_URL = env.str("STORAGE_URL", default=(STACK_DATA / "objects").as_uri())
 STORAGES = {
     "default": _object_store(STORAGE_URL),
     "staticfiles": {
