@@ -3,11 +3,12 @@
 import hmac
 from datetime import datetime, timedelta
 
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from tenants import keys
-from tenants.models import ApiKey, Tenant
+from tenants.models import ApiKey, Tenant, slug_validator
 from tenants.selectors import api_key_find, tenant_get, tier_get
 
 #: How old `last_used_at` may be before a use of the key writes it again.
@@ -38,7 +39,7 @@ def tenant_create(
     Raises UnknownTierError, TenantExistsError, or ValidationError for a bad slug.
     """
     tenant = Tenant(slug=slug, name=name, tier=tier_get(name=tier), pool=pool)
-    tenant.full_clean(validate_unique=False, validate_constraints=False)
+    _check(tenant)
     try:
         with transaction.atomic():
             tenant.save(force_insert=True)
@@ -65,9 +66,19 @@ def tenant_update(
         tenant.tier = tier_get(name=tier)
     if pool is not None:
         tenant.pool = pool
-    tenant.full_clean(validate_unique=False, validate_constraints=False)
+    _check(tenant)
     tenant.save(update_fields=["name", "tier", "pool"])
     return tenant
+
+
+def _check(tenant: Tenant) -> None:
+    tenant.full_clean(validate_unique=False, validate_constraints=False)
+    if not tenant.pool:
+        return
+    try:
+        slug_validator(tenant.pool)  # it becomes the name of a queue
+    except ValidationError as error:
+        raise ValidationError({"pool": error}) from None
 
 
 def tenant_pause(*, slug: str, reason: str) -> Tenant:
