@@ -19,7 +19,14 @@ from unfold.contrib.filters.admin import (
 
 from jobs import dead_letters_admin, job_admin  # noqa: F401  (they register screens)
 from jobs.models import Attempt, Job, LeaderLease, UsageEvent, Worker
-from tenants.adminkit import ReadOnlyAdmin, code_block, json_block, pill, row_link
+from tenants.adminkit import (
+    ReadOnlyAdmin,
+    code_block,
+    json_block,
+    moment,
+    pill,
+    row_link,
+)
 from tenants.wording import age, between
 
 #: A worker that has not reported for so long is shown as stale.
@@ -44,10 +51,15 @@ class AttemptAdmin(ReadOnlyAdmin):
     search_help_text = "A job's id"
     fields = (
         *("job_link", "tenant", "number", "pool", "worker", "outcome_pill"),
-        *("dispatched_at", "started_at", "lease_expires_at", "finished_at"),
+        *("dispatched_moment", "started", "lease_expires", "finished"),
         *("held_us", "settled_us", "weight", "is_billable", "term"),
         *("error_json", "traceback_text"),
     )
+
+    dispatched_moment = moment("dispatched_at", "Dispatched")
+    started = moment("started_at", "Started")
+    lease_expires = moment("lease_expires_at", "Lease expires")
+    finished = moment("finished_at", "Finished")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Attempt], search_term: str
@@ -101,13 +113,14 @@ class AttemptAdmin(ReadOnlyAdmin):
 class UsageEventAdmin(ReadOnlyAdmin):
     """What was counted; bills read only this."""
 
-    list_display = ("id", "tenant", "meter", "quantity", "source", "occurred_at")
+    list_display = ("id", "tenant", "meter", "quantity", "source", "occurred")
     list_select_related = ("tenant",)
     list_filter = (
         ("tenant", AutocompleteSelectFilter),
         ("occurred_at", RangeDateTimeFilter),
     )
-    fields = ("tenant", "meter", "quantity", "source", "job_link", "occurred_at")
+    fields = ("tenant", "meter", "quantity", "source", "job_link", "occurred")
+    occurred = moment("occurred_at", "Occurred")
 
     @admin.display(description="Job")
     def job_link(self, event: UsageEvent) -> SafeString:
@@ -121,7 +134,9 @@ class WorkerAdmin(ReadOnlyAdmin):
 
     list_display = ("name", "pool", "status", "slots", "running", "seen", "since")
     ordering = ("pool", "name")
-    fields = ("name", "pool", "slots", "started_at", "last_seen_at")
+    fields = ("name", "pool", "slots", "started", "last_seen")
+    started = moment("started_at", "Started")
+    last_seen = moment("last_seen_at", "Last seen")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         """Return the workers with the number of attempts each is at."""
@@ -134,7 +149,7 @@ class WorkerAdmin(ReadOnlyAdmin):
             .annotate(attempts=Count("id"))
             .values("attempts")
         )
-        rows = super().get_queryset(request)
+        rows: QuerySet[Worker] = super().get_queryset(request)
         return rows.annotate(running_count=Coalesce(Subquery(at_work), 0))
 
     @admin.display(description="Status")
@@ -163,6 +178,7 @@ class WorkerAdmin(ReadOnlyAdmin):
 class LeaderLeaseAdmin(ReadOnlyAdmin):
     """Who leads."""
 
-    list_display = ("name", "holder", "term", "expires_at")
+    list_display = ("name", "holder", "term", "expires")
+    expires = moment("expires_at", "Expires")
     ordering = ("name",)
     fields = list_display

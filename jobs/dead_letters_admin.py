@@ -1,9 +1,10 @@
 """The screen of dead letters: what died, of what, and the way back."""
 
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -63,7 +64,7 @@ class DeadLetterAdmin(JobScreens):
         KindFilter,
     )
     list_before_template = "admin/jobs/deadletter/groups.html"
-    actions: ClassVar = ["retry_selected"]
+    actions = ["retry_selected"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         """Return only jobs that are dead."""
@@ -134,8 +135,8 @@ class DeadLetterAdmin(JobScreens):
     ) -> HttpResponse:
         """Retry the chosen jobs, after a page that counts them."""
         post = request.POST
-        chosen = post.getlist(admin.helpers.ACTION_CHECKBOX_NAME)
-        hidden = [(admin.helpers.ACTION_CHECKBOX_NAME, pk) for pk in chosen]
+        chosen = post.getlist(ACTION_CHECKBOX_NAME)
+        hidden = [(ACTION_CHECKBOX_NAME, pk) for pk in chosen]
         hidden += [("action", "retry_selected")]
         hidden += [("select_across", post.get("select_across", "0"))]
         return self._retry(request, rows, hidden, back=request.get_full_path())
@@ -195,7 +196,7 @@ class DeadLetterAdmin(JobScreens):
             ],
             "more_rows": max(0, total - PREVIEWED),
             "hidden": hidden,
-            "submit": f"Retry {total:,} job(s)",
+            "submit_text": f"Retry {total:,} job(s)",
         }
         return TemplateResponse(request, "admin/confirm_action.html", context)
 

@@ -39,7 +39,6 @@ def job_enqueue(
         state=State.QUEUED if is_due else State.SCHEDULED,
         run_after=now if run_after is None else run_after,
         max_attempts=max_attempts or known.max_attempts,
-        created_at=now,
     )
     transaction.on_commit(wake_dispatcher)
     return job

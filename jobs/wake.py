@@ -11,17 +11,25 @@ logger = logging.getLogger(__name__)
 _KEY = "dtq:wake:dispatcher"
 
 
-@lru_cache(maxsize=1)
-def _client() -> redis.Redis:
+#: An API call must not wait for a Redis that hangs; the sweep finds the job anyway.
+_SEND_SECONDS = 0.2
+#: Longer than any wait for a wake.
+_RECEIVE_SECONDS = 2.0
+
+
+@lru_cache(maxsize=2)
+def _client(socket_seconds: float) -> redis.Redis:
     return redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=1.5, socket_connect_timeout=0.5
+        settings.REDIS_URL,
+        socket_timeout=socket_seconds,
+        socket_connect_timeout=_SEND_SECONDS,
     )
 
 
 def wake_dispatcher() -> None:
     """Tell the dispatcher that something changed; without Redis its sweep finds it."""
     try:
-        with _client().pipeline(transaction=False) as pipeline:
+        with _client(_SEND_SECONDS).pipeline(transaction=False) as pipeline:
             pipeline.rpush(_KEY, 1)
             pipeline.ltrim(_KEY, -1, -1)
             pipeline.execute()
@@ -34,4 +42,4 @@ def wait_for_wake(seconds: float) -> bool:
 
     Raises redis.RedisError, so that the caller can wait another way.
     """
-    return _client().blpop([_KEY], timeout=seconds) is not None
+    return _client(_RECEIVE_SECONDS).blpop([_KEY], timeout=seconds) is not None

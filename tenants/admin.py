@@ -4,9 +4,10 @@ A tenant's own screen shows its quota and its load, so it stands where those may
 imported: taskqueue_site/tenants_admin.py.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -56,7 +57,7 @@ class ApiKeyAdmin(ModelAdmin):
     search_help_text = "The key's public part, or a tenant"
     ordering = ("tenant", "id")
     autocomplete_fields = ("tenant",)
-    actions: ClassVar = ["revoke_selected"]
+    actions = ["revoke_selected"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Ask for little when a key is made, and tell all of it afterwards."""
@@ -128,7 +129,7 @@ class ApiKeyAdmin(ModelAdmin):
         return HttpResponseRedirect(request.get_full_path())
 
     def _ask(self, request: HttpRequest, keys: list[ApiKey]) -> HttpResponse:
-        chosen = [(admin.helpers.ACTION_CHECKBOX_NAME, key.pk) for key in keys]
+        chosen = [(ACTION_CHECKBOX_NAME, key.pk) for key in keys]
         context = {
             **self.admin_site.each_context(request),
             "title": "Revoke API keys",
@@ -140,7 +141,7 @@ class ApiKeyAdmin(ModelAdmin):
                 for key in keys
             ],
             "hidden": [("action", "revoke_selected"), *chosen],
-            "submit": f"Revoke {len(keys)} key(s)",
+            "submit_text": f"Revoke {len(keys)} key(s)",
             "is_danger": True,
         }
         return TemplateResponse(request, "admin/confirm_action.html", context)

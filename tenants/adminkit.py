@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 from unfold.decorators import action as unfold_action
 
 if TYPE_CHECKING:
@@ -158,6 +159,17 @@ def change_url(model: type[Model] | Model, pk: object) -> str:
     return reverse(
         f"admin:{options.app_label}_{options.model_name}_change", args=[str(pk)]
     )
+
+
+def moment(field: str, title: str) -> Callable[[Any, Any], str]:
+    """Return a column that shows a time to the second, with its zone."""
+
+    @admin.display(description=title)
+    def column(_: Any, row: Any) -> str:
+        value = getattr(row, field)
+        return f"{localtime(value):%Y-%m-%d %H:%M:%S %Z}" if value else "–"
+
+    return column
 
 
 def row_link(model: type[Model] | Model, pk: object, text: object) -> SafeString:

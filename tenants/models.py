@@ -49,6 +49,7 @@ class Tenant(models.Model):
         blank=True,
         default="",
         db_default="",
+        validators=[slug_validator],
         help_text="Own pool of workers; empty means the tier's.",
     )
     is_paused = models.BooleanField(

@@ -40,6 +40,12 @@ class Migration(migrations.Migration):
                         db_default="",
                         default="",
                         help_text="Own pool of workers; empty means the tier's.",
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[a-z0-9][a-z0-9_-]{0,62}\\Z",
+                                "Use 1 to 63 lower-case letters, digits, '-' or '_', starting with a letter or a digit.",
+                            )
+                        ],
                     ),
                 ),
                 (
