@@ -37,6 +37,7 @@ from tenants.adminkit import (
     ReadOnlyAdmin,
     change_url,
     json_block,
+    moment,
     mono,
     pill,
     row_link,
@@ -126,8 +127,8 @@ class IngestedFileAdmin(ReadOnlyAdmin):
                     ("path", "state_pill"),
                     ("tenant", "source"),
                     ("job_link", "size_text"),
-                    ("created_at", "loaded_at"),
-                    ("etag", "sha256"),
+                    ("received", "loaded"),
+                    "etag",
                 )
             },
         ),
@@ -143,6 +144,8 @@ class IngestedFileAdmin(ReadOnlyAdmin):
         ),
         ("Kept out", {"fields": ("kept_out_table",)}),
     )
+    received = moment("created_at", "Received")
+    loaded = moment("loaded_at", "Loaded")
     row_count = _count("rows", "Rows")
     inserted_count = _count("inserted", "Inserted")
     duplicate_count = _count("duplicate", "Duplicate")
@@ -182,10 +185,10 @@ class IngestedFileAdmin(ReadOnlyAdmin):
         store = storage.store()
         try:
             item = store.stat(key)
-        except (storage.ObjectMissingError, storage.StoreUnavailableError) as error:
-            text = f"Unable to read {key}: {error or 'it is not there'}."
-            self.message_user(request, text, messages.ERROR)
-            return HttpResponseRedirect(change_url(IngestedFile, file_id))
+        except storage.ObjectMissingError:
+            return self._unreadable(request, file_id, f"The store has no {key}.")
+        except storage.StoreUnavailableError as error:
+            return self._unreadable(request, file_id, f"Unable to read it: {error}")
         disposition = content_disposition_header(True, PurePosixPath(key).name)
         return StreamingHttpResponse(
             store.blocks(item, 0),
@@ -195,6 +198,12 @@ class IngestedFileAdmin(ReadOnlyAdmin):
                 "Content-Length": str(item.size),
             },
         )
+
+    def _unreadable(
+        self, request: HttpRequest, file_id: int, text: str
+    ) -> HttpResponseRedirect:
+        self.message_user(request, text, messages.ERROR)
+        return HttpResponseRedirect(change_url(IngestedFile, file_id))
 
     @admin.display(description="State")
     def state_pill(self, file: IngestedFile) -> SafeString:
@@ -282,7 +291,7 @@ class TransactionAdmin(ReadOnlyAdmin):
 
     list_display = (
         *("txn_id", "tenant", "source", "status_pill", "money", "account"),
-        *("counterparty", "reference_id", "txn_timestamp"),
+        *("counterparty", "reference_id", "happened"),
     )
     list_select_related = ("tenant",)
     list_filter = (
@@ -296,8 +305,10 @@ class TransactionAdmin(ReadOnlyAdmin):
     fields: ClassVar = (
         *("txn_id", "source_txn_id", "reference_id", "tenant", "source"),
         *("status_pill", "money", "account", "counterparty", "vpa_or_ifsc_masked"),
-        *("txn_timestamp", "created_at", "file_link", "raw_row_masked"),
+        *("happened", "created", "file_link", "raw_row_masked"),
     )
+    happened = moment("txn_timestamp", "Time")
+    created = moment("created_at", "Loaded")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

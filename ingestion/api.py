@@ -1,16 +1,32 @@
-"""The HTTP API of ingestion: enqueue the load of a stored file."""
+"""The HTTP API of ingestion: enqueue the load of a stored file, fetch what it left."""
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
 
+from django.http import StreamingHttpResponse
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import serializers
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from ingestion.selectors import Artifact, NoArtifactError, artifact_key
 from ingestion.sources.registry import UnknownSourceError, reader_get
-from ingestion.storage import UnsafePathError, object_key
+from ingestion.storage import (
+    ObjectChangedError,
+    ObjectMissingError,
+    StoredObject,
+    StoreUnavailableError,
+    UnsafePathError,
+    object_key,
+    store,
+)
+from jobs.api import job_or_404
 from jobs.fields import StrictCharField
 from jobs.serializers import EnqueueInput, JobOutput, accepted
 from jobs.services import job_enqueue
@@ -85,3 +101,102 @@ class EnqueueIngestView(APIView):
                 now=timezone.now(),
             )
             return accepted(job)
+
+
+class StoreAwayError(APIException):
+    """The object store does not answer."""
+
+    status_code = 503
+    default_code = "store_unavailable"
+    default_detail = "The object store does not answer; try again."
+    #: Seconds, for Retry-After.
+    wait = 5
+
+
+class CsvNegotiation(DefaultContentNegotiation):
+    """Takes any Accept: who asks for a CSV file still gets problems as JSON."""
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        """Return the renderer of problems; the file itself needs none."""
+        renderer = next(iter(renderers))
+        return renderer, str(renderer.media_type)
+
+
+class ArtifactView(APIView):
+    """Download a file that a load left."""
+
+    content_negotiation_class = CsvNegotiation
+    artifact: ClassVar[Artifact]
+
+    def get(self, request: Request, job_id: str) -> StreamingHttpResponse:
+        """Send the rows as CSV with the columns line, column, reason and value.
+
+        404 where the job left no such file, and for jobs of other tenants.
+        """
+        with tenant_scope(principal_of(request).tenant):
+            key = self._key(job_id)
+        # The scope's transaction is over: a slow reader must not hold it open.
+        item, blocks = _open(key)
+        return StreamingHttpResponse(
+            blocks,
+            content_type="text/csv; charset=utf-8",
+            headers={
+                "Content-Disposition": (
+                    f'attachment; filename="{self.artifact}-{job_id}.csv"'
+                ),
+                "Content-Length": str(item.size),
+            },
+        )
+
+    def _key(self, job_id: str) -> str:
+        try:
+            return artifact_key(job=job_or_404(job_id), artifact=self.artifact)
+        except NoArtifactError as error:
+            raise NotFound(str(error)) from None
+
+
+def _open(key: str) -> tuple[StoredObject, Iterator[bytes]]:
+    """Return an object and its blocks, the first one read: it may still be refused."""
+    try:
+        item = store().stat(key)
+        blocks = store().blocks(item, 0)
+        first = next(blocks, b"")
+    except ObjectMissingError:
+        raise NotFound("The store no longer has this file.") from None
+    except (ObjectChangedError, StoreUnavailableError) as error:
+        raise StoreAwayError from error
+    return item, _joined(first, blocks)
+
+
+def _joined(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _described(artifact: Artifact, rows: str) -> Any:
+    return extend_schema_view(
+        get=extend_schema(
+            operation_id=f"job_{artifact}",
+            summary=f"Download the rows of a file that were {rows}",
+            responses={(200, "text/csv"): OpenApiTypes.STR},
+        )
+    )
+
+
+@_described(Artifact.REJECTS, "rejected")
+class RejectsView(ArtifactView):
+    """Download the rejected rows."""
+
+    artifact = Artifact.REJECTS
+
+
+@_described(Artifact.CONFLICTS, "in conflict with stored ones")
+class ConflictsView(ArtifactView):
+    """Download the conflicting rows."""
+
+    artifact = Artifact.CONFLICTS

@@ -18,7 +18,6 @@ from django.db.models.functions import Now
 from ingestion import artifacts, loader, storage
 from ingestion.loader import Counts, Target
 from ingestion.models import IngestedFile, KeptOutRow
-from ingestion.selectors import result_downloads
 from ingestion.sources.base import Position, Reader, Record, SourceError
 from ingestion.sources.registry import UnknownSourceError, reader_get
 from ingestion.storage import StoredObject
@@ -188,5 +187,4 @@ INGEST = Kind(
     handler=ingest,
     prior_us=2_000_000,
     on_dead=mark_failed,
-    downloads=result_downloads,
 )

@@ -48,7 +48,7 @@ def mask_text(text: str) -> str:
 
 
 def mask_value(key: str, value: Any) -> Any:
-    """Mask one value of a row by its key, or by its shape; containers entry by entry."""
+    """Mask a value by its key, or by its shape; containers entry by entry."""
     if isinstance(value, dict):
         return mask_row(value)
     if isinstance(value, list):

@@ -1,19 +1,29 @@
 """Reads about ingested files."""
 
-from collections.abc import Mapping
-from typing import Any
+from enum import StrEnum
 
-from ingestion.storage import object_key, store
-
-#: Where a result names an artifact, and what its link is called.
-_ARTIFACTS = {"rejects_path": "rejects", "conflicts_path": "conflicts"}
+from ingestion.storage import object_key
+from jobs.models import Job
 
 
-def result_downloads(tenant: str, result: Mapping[str, Any]) -> dict[str, str]:
-    """Return short-lived links to the files a result names, if the store has links."""
-    links = {
-        name: store().link(object_key(tenant, result[field]))
-        for field, name in _ARTIFACTS.items()
-        if result.get(field)
-    }
-    return {name: link for name, link in links.items() if link is not None}
+class Artifact(StrEnum):
+    """A file that a load leaves beside the original."""
+
+    REJECTS = "rejects"
+    CONFLICTS = "conflicts"
+
+
+class NoArtifactError(LookupError):
+    """The job left no such file."""
+
+
+def artifact_key(*, job: Job, artifact: Artifact) -> str:
+    """Return the key of a file that an ingest job left.
+
+    Raises NoArtifactError: another kind of job, not done yet, or nothing to tell.
+    """
+    result = job.result if job.kind == "ingest" else None
+    path = (result or {}).get(f"{artifact}_path")
+    if not path:
+        raise NoArtifactError(f"The job left no {artifact} file.")
+    return object_key(job.tenant_id, path)

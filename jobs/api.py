@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs.fields import NameField, StrictIntegerField, StrictNumberField
+from jobs.models import Job
 from jobs.paging import JobsQuery
 from jobs.selectors import UnknownJobError, job_get
 from jobs.serializers import EnqueueInput, JobOutput, JobPageOutput, accepted
@@ -56,21 +57,24 @@ class JobView(APIView):
         same answer.
         """
         with tenant_scope(principal_of(request).tenant):
-            try:
-                job = job_get(job_id=_job_id(job_id))
-            except UnknownJobError:
-                raise NotFound("There is no such job.") from None
-            body = JobOutput(job, context={"with_downloads": True}).data
+            body = JobOutput(job_or_404(job_id)).data
         return Response(body)
 
 
 _CANONICAL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
-def _job_id(text: str) -> UUID:
-    if not _CANONICAL_ID.fullmatch(text):
-        raise UnknownJobError(text)
-    return UUID(text)
+def job_or_404(text: str) -> Job:
+    """Return the job in view with this id; call it inside a scope.
+
+    Raises NotFound, alike for an unknown id and for a text that is none.
+    """
+    try:
+        if not _CANONICAL_ID.fullmatch(text):
+            raise UnknownJobError(text)
+        return job_get(job_id=UUID(text))
+    except UnknownJobError:
+        raise NotFound("There is no such job.") from None
 
 
 class SleepInput(EnqueueInput):

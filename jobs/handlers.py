@@ -60,8 +60,6 @@ class Kind:
     prior_us: int = DEFAULT_PRIOR_US
     #: Called in the transaction that declares the job dead.
     on_dead: Callable[[UUID], None] | None = None
-    #: Maps a tenant and a result to links: `name -> address to download from`.
-    downloads: Callable[[str, JSONDict], Mapping[str, str]] | None = None
 
 
 class UnknownKindError(LookupError):
@@ -99,14 +97,6 @@ def bury(kind: str, job_id: UUID) -> None:
     known = _kinds.get(kind)
     if known is not None and known.on_dead is not None:
         known.on_dead(job_id)
-
-
-def downloads(kind: str, tenant: str, result: JSONDict) -> Mapping[str, str]:
-    """Return the downloads that a kind offers for the result of one of its jobs."""
-    known = _kinds.get(kind)
-    if known is None or known.downloads is None:
-        return {}
-    return known.downloads(tenant, result)
 
 
 def prior_us(kind: str) -> int:

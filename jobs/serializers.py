@@ -7,7 +7,6 @@ from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 
-from jobs import handlers
 from jobs.fields import (
     MomentField,
     NameField,
@@ -20,6 +19,8 @@ from jobs.models import Attempt, Job, Priority
 
 MAX_ATTEMPTS: Final = 25
 MICROSECONDS: Final = 1_000_000
+#: A file of a job is a key of its result: `rejects_path` is at `/jobs/<id>/rejects`.
+FILE_SUFFIX: Final = "_path"
 
 
 class EnqueueInput(StrictSerializer):
@@ -99,12 +100,10 @@ class LinksOutput(serializers.Serializer[Any]):
 
     self = serializers.CharField()
     rejects = serializers.CharField(
-        required=False,
-        help_text="Download of the rejects file, for ten minutes, where the store has "
-        "links; only on the job itself, not in lists.",
+        required=False, help_text="Download of the rejected rows, if there are any."
     )
     conflicts = serializers.CharField(
-        required=False, help_text="The same for the conflicting rows."
+        required=False, help_text="Download of the conflicting rows, if there are any."
     )
 
 
@@ -134,11 +133,14 @@ class JobOutput(serializers.Serializer[Job]):
     links = serializers.SerializerMethodField()
 
     def get_links(self, job: Job) -> LinksOutput:
-        """Return the job's path, and its downloads if the context asks for them."""
-        links = {"self": reverse("job", args=[job.id])}
-        if job.result is not None and self.context.get("with_downloads"):
-            links |= handlers.downloads(job.kind, job.tenant_id, job.result)
-        return links  # type: ignore[return-value]
+        """Return the job's own path, and one for each file that its result names."""
+        own = reverse("job", args=[job.id])
+        files = {
+            key.removesuffix(FILE_SUFFIX): f"{own}/{key.removesuffix(FILE_SUFFIX)}"
+            for key, path in (job.result or {}).items()
+            if key.endswith(FILE_SUFFIX) and path
+        }
+        return {"self": own, **files}  # type: ignore[return-value]
 
 
 class JobPageOutput(serializers.Serializer[Any]):

@@ -46,7 +46,9 @@ def waited(job: Job, *, now: datetime) -> str:
     if job.dispatched_at is None and job.state == State.SCHEDULED:
         return ""
     first = job.dispatched_at or job.finished_at or now
-    return between(min(max(job.created_at, job.run_after), first), first)
+    # A retry moves run_after past the first dispatch; then only creation is known.
+    is_original = job.created_at <= job.run_after <= first
+    return between(job.run_after if is_original else job.created_at, first)
 
 
 def ran(job: Job, *, now: datetime) -> str:

@@ -13,7 +13,8 @@ class QuotaInline(StackedInline):
     can_delete = False
     min_num = max_num = 1
     extra = 0
-    verbose_name_plural = "Quota (in force about a second after you save)"
+    hide_title = True
+    verbose_name = "quota, in force about a second after you save"
     fields = (("weight", "max_in_flight"), ("rate_per_second", "burst"))
 
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:

@@ -9,7 +9,7 @@ from unfold.contrib.filters.admin import (
 )
 
 from reconciliation.models import Reconciliation
-from tenants.adminkit import ReadOnlyAdmin, pill
+from tenants.adminkit import ReadOnlyAdmin, moment, pill
 
 
 @admin.register(Reconciliation)
@@ -18,7 +18,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
 
     list_display = (
         *("id", "tenant", "mismatch_pill", "internal_txn_id", "external_txn_id"),
-        *("notes", "created_at"),
+        *("notes", "found"),
     )
     list_select_related = ("tenant",)
     list_filter = (
@@ -28,8 +28,10 @@ class ReconciliationAdmin(ReadOnlyAdmin):
     )
     fields = (
         *("tenant", "mismatch_pill", "internal_txn_id", "external_txn_id"),
-        *("notes", "created_at"),
+        *("notes", "found"),
     )
+
+    found = moment("created_at", "Found")
 
     @admin.display(description="Mismatch")
     def mismatch_pill(self, row: Reconciliation) -> SafeString:

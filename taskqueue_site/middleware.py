@@ -1,6 +1,7 @@
 """What every request to the admin passes through."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.db import transaction
@@ -32,7 +33,8 @@ class AdminScopeMiddleware:
             with all_tenants(reason=f"admin: {request.user.pk}"):
                 response = self.get_response(request)
                 # A view that failed has become a response by now: undo what it wrote.
-                transaction.set_rollback(response.status_code >= 400)
+                if response.status_code >= HTTPStatus.BAD_REQUEST:
+                    transaction.set_rollback(True)
         response._csp_update = {  # type: ignore[attr-defined]
             "script-src": [SELF, UNSAFE_EVAL],
             "style-src": [SELF, UNSAFE_INLINE],

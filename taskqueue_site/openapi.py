@@ -111,7 +111,10 @@ _INVALID_EXAMPLE: Final = {
 }
 
 _UNAUTHORIZED: Final = "No API key, or one that is not valid."
-_UNAVAILABLE: Final = "The database does not answer; try again after Retry-After."
+_UNAVAILABLE: Final = (
+    "The database, or for a file the store, does not answer; try again after "
+    "Retry-After."
+)
 _INVALID: Final = "The request breaks a rule; `errors` names the place."
 _ENQUEUE_PROBLEMS: Final = {
     "400": _INVALID,
@@ -149,7 +152,7 @@ def _problems_of(path: str, method: str) -> dict[str, str]:
     if method == "post":
         return common | _ENQUEUE_PROBLEMS
     if "{" in path:
-        return common | {"404": "The tenant has no such job."}
+        return common | {"404": "The tenant has no such job, or the job no such file."}
     return common | {"400": _INVALID}
 
 

@@ -1,4 +1,6 @@
-"""The screens of Celery's own results: of maintenance and of schedules, never of jobs."""
+"""The screens of Celery's results: of maintenance and schedules, never of jobs."""
+
+from typing import Any
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
@@ -40,7 +42,7 @@ class TaskResultAdmin(ReadOnlyAdmin):
         return pill(row.status.lower(), _TONES.get(row.status, "queued"))
 
     @admin.display(description="Took")
-    def took(self, row: TaskResult) -> str:
+    def took(self, row: Any) -> str:
         """Return how long it took."""
         return between(row.date_started or row.date_created, row.date_done)
 

@@ -89,6 +89,10 @@ class TenantAdmin(ModelAdmin):
         """Leave the pause out of the form of a new tenant."""
         return self.fields if obj else ("slug", "name", "tier", "pool")
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Start a new tenant in the standard tier, as the command does."""
+        return {"tier": "standard", **super().get_changeform_initial_data(request)}
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse: a tenant's ledger outlives the contract."""
         return False

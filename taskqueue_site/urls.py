@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import path
 
-from ingestion.api import EnqueueIngestView
+from ingestion.api import ConflictsView, EnqueueIngestView, RejectsView
 from jobs.api import EnqueueSleepView, JobsView, JobView
 from taskqueue_site.health import livez, readyz
 from taskqueue_site.metrics import metrics
@@ -15,6 +15,8 @@ urlpatterns = [
     path("enqueue/sleep", EnqueueSleepView.as_view(), name="enqueue-sleep"),
     path("jobs", JobsView.as_view(), name="jobs"),
     path("jobs/<str:job_id>", JobView.as_view(), name="job"),
+    path("jobs/<str:job_id>/rejects", RejectsView.as_view(), name="job-rejects"),
+    path("jobs/<str:job_id>/conflicts", ConflictsView.as_view(), name="job-conflicts"),
     path("openapi.json", SchemaView.as_view(), name="openapi"),
     path("docs", DocsView.as_view(), name="docs"),
     path("livez", livez, name="livez"),

@@ -120,7 +120,8 @@ def test_the_description_is_served_and_valid(visitor: Client, settings: Any):
     validate_schema(served)
     assert served["openapi"].startswith("3.1")
     assert set(served["paths"]) == {
-        *("/enqueue/ingest", "/enqueue/sleep", "/jobs", "/jobs/{job_id}")
+        *("/enqueue/ingest", "/enqueue/sleep", "/jobs", "/jobs/{job_id}"),
+        *("/jobs/{job_id}/rejects", "/jobs/{job_id}/conflicts"),
     }
     (scheme,) = served["components"]["securitySchemes"].values()
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")

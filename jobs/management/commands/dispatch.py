@@ -5,6 +5,7 @@ import secrets
 import signal
 import socket
 import threading
+from argparse import ArgumentParser
 from typing import Any
 
 from celery import current_app
@@ -16,6 +17,10 @@ from jobs.dispatcher import Dispatcher
 
 class Command(BaseCommand):
     help = "Hand queued jobs to workers in fair order. A second one stands by."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--data", help="folder of the one-machine stack")
 
     def handle(self, *_: Any, **__: Any) -> None:
         """Run until SIGINT or SIGTERM."""
