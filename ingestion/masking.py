@@ -59,7 +59,9 @@ def mask_value(key: str, value: Any) -> Any:
         return value if not isinstance(value, str) else _VPA.sub(_masked_vpa, value)
     if _ACCOUNT_KEY.search(key):
         return mask_account(str(value))
-    return mask_text(value) if isinstance(value, str) else value
+    text = str(value)
+    masked = mask_text(text)
+    return value if masked == text else masked
 
 
 def mask_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def mono(text: object) -> SafeString:
 def json_block(value: object) -> SafeString:
     """Return a value as indented, escaped JSON."""
     if value is None:
-        return format_html("–")
+        return subtle("–")
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     return format_html('<pre class="dtq-code">{}</pre>', text)
 

@@ -11,11 +11,11 @@ _DAY: Final = 24 * _HOUR
 
 def duration(seconds: float | Decimal) -> str:
     """Return a duration in at most two units: `850 ms`, `4 min 5 s`, `3 d 4 h`."""
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{max(0, round(seconds * 1000))} ms"
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
-    whole = int(seconds)
+    whole = max(int(seconds), 10)
     if whole < _MINUTE:
         return f"{whole} s"
     if whole < _HOUR:

@@ -1,6 +1,6 @@
 """Rows for the tests of screens, where the way that made them does not matter."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -25,19 +25,21 @@ def make_dead_job(
     *,
     code: str = "asked_to_fail",
     fingerprint: str = "f00d",
-    now: datetime | None = None,
+    ended: datetime | None = None,
+    seconds: float = 0.25,
 ) -> Job:
-    """Create a job that died in its one attempt, with a traceback."""
-    now = now or timezone.now()
+    """Create a job that died in its one attempt of so many seconds."""
+    now = ended or timezone.now()
+    started = now - timedelta(seconds=seconds)
     error = {"code": code, "message": "The <b>payload</b> asked for a failure."}
     with all_tenants(reason="test"):
         job = job_enqueue(
-            tenant_id=tenant, kind="sleep", payload={"seconds": 0}, now=now
+            tenant_id=tenant, kind="sleep", payload={"seconds": 0}, now=started
         )
-        _make_attempt(job, now, error)
+        _make_attempt(job, started, now, error)
         rows = Job.objects.filter(pk=job.pk)
-        rows.update(state="dispatched", dispatched_at=now, attempt_count=1)
-        rows.update(state="running", started_at=now)
+        rows.update(state="dispatched", dispatched_at=started, attempt_count=1)
+        rows.update(state="running", started_at=started)
         rows.update(
             state="dead",
             finished_at=now,
@@ -49,7 +51,9 @@ def make_dead_job(
     return found
 
 
-def _make_attempt(job: Job, now: datetime, error: dict[str, str]) -> None:
+def _make_attempt(
+    job: Job, started: datetime, ended: datetime, error: dict[str, str]
+) -> None:
     Attempt.objects.create(
         tenant_id=job.tenant_id,
         job=job,
@@ -58,13 +62,13 @@ def _make_attempt(job: Job, now: datetime, error: dict[str, str]) -> None:
         worker="shared@host-1",
         term=1,
         held_us=1_000_000,
-        settled_us=250_000,
+        settled_us=(ended - started) // timedelta(microseconds=1),
         weight=1000,
         is_billable=True,
         outcome="failed",
-        dispatched_at=now,
-        started_at=now,
-        finished_at=now,
+        dispatched_at=started,
+        started_at=started,
+        finished_at=ended,
         error=error,
         traceback="Traceback (most recent call last):\n  <script>alert(1)</script>",
     )

@@ -1,0 +1,127 @@
+"""The admin as an operator sees it: a real browser on the running product."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.browser import signed_in
+from tests.acceptance.product import Product, wait_for
+
+PAGES = [
+    *("", "jobs/job/", "jobs/deadletter/", "jobs/attempt/", "jobs/usageevent/"),
+    *("jobs/worker/", "jobs/leaderlease/", "tenants/tenant/", "tenants/tenant/add/"),
+    *("tenants/tier/", "tenants/membership/", "tenants/membership/add/"),
+    *("tenants/apikey/", "tenants/apikey/add/", "ingestion/ingestedfile/"),
+    *("ingestion/transaction/", "ingestion/keptoutrow/"),
+    *("reconciliation/reconciliation/", "django_celery_beat/periodictask/"),
+    *(
+        "django_celery_beat/periodictask/add/",
+        "django_celery_beat/crontabschedule/add/",
+    ),
+    *("django_celery_results/taskresult/", "auth/user/", "auth/user/add/"),
+    *("auth/group/", "auth/group/add/", "password_change/"),
+]
+
+
+@pytest.fixture(scope="module")
+def dead_job(embedded: Product) -> str:
+    """The id of a job that died."""
+    key = embedded.create_tenant("lookout")
+    body = {"tenant_id": "lookout", "seconds": 0, "steps": 1, "fail": "permanent"}
+    _, job = embedded.call(key, "/enqueue/sleep", body)
+    assert embedded.wait_for_end(key, job["id"])["state"] == "dead"
+    return str(job["id"])
+
+
+@pytest.fixture
+def page(chromium: str, embedded: Product) -> Iterator[Page]:
+    """A signed-in browser whose console must stay free of errors."""
+    with signed_in(chromium, embedded) as (page, errors):
+        page.set_default_timeout(20_000)
+        yield page
+    assert errors == []
+
+
+@pytest.fixture
+def admin(embedded: Product) -> str:
+    return f"http://127.0.0.1:{embedded.port}/admin/"
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_no_page_has_an_error_or_runs_over_the_edge(
+    chromium: str, embedded: Product, dead_job: str, admin: str, look: str, width: int
+):
+    size = {"width": width, "height": 900}
+    with signed_in(chromium, embedded, viewport=size, color_scheme=look) as found:
+        page, errors = found
+        for path in (*PAGES, f"jobs/job/{dead_job}/change/"):
+            response = page.goto(admin + path)
+            assert response is not None
+            assert response.status == 200, path
+            page.wait_for_load_state("networkidle")
+            spare = page.evaluate("innerWidth - document.documentElement.scrollWidth")
+            assert spare >= 0, path
+        dark = page.evaluate("document.documentElement.classList.contains('dark')")
+        assert dark == (look == "dark")
+    assert errors == []
+
+
+def test_an_operator_retries_a_dead_letter(page: Page, admin: str, dead_job: str):
+    page.goto(admin)
+    expect(page.get_by_test_id("leader")).to_contain_text("leads")
+    expect(page.get_by_test_id("shares")).to_contain_text("lookout")
+    page.get_by_test_id("card-dead").click()
+    page.wait_for_url("**/jobs/deadletter/")
+    expect(page.get_by_test_id("groups")).to_contain_text("asked_to_fail")
+
+    page.goto(f"{admin}jobs/deadletter/{dead_job}/change/")
+    expect(page.get_by_test_id("timeline")).to_contain_text("Attempt 1")
+    page.get_by_text("Traceback").first.click()
+    expect(page.get_by_test_id("timeline")).to_contain_text("PermanentError")
+    page.get_by_role("link", name="Retry").click()
+    page.get_by_role("button", name="Retry 1 job(s)").click()
+    page.wait_for_url(f"**/jobs/job/{dead_job}/change/")
+    expect(page.get_by_text("1 dead letter(s) queued again.")).to_be_visible()
+    # The page refreshes by itself until the job has ended, dead once more.
+    expect(page.get_by_test_id("timeline")).to_contain_text("Attempt 2")
+    expect(page.locator("#job-live")).not_to_have_attribute("hx-get", re.compile("."))
+
+
+def test_an_operator_pauses_a_tenant(
+    page: Page, admin: str, embedded: Product, dead_job: str
+):
+    page.goto(f"{admin}tenants/tenant/lookout/change/")
+    page.get_by_text("Pause", exact=True).click()
+    dialog = page.locator("#dialog")
+    dialog.get_by_label("Reason").fill("the bank called")
+    dialog.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("lookout: Paused: the bank called")).to_be_visible()
+    page.goto(f"{admin}tenants/tenant/")
+    expect(page.locator("#result_list")).to_contain_text("the bank called")
+    page.goto(f"{admin}tenants/tenant/lookout/change/")
+    page.get_by_text("Resume", exact=True).click()
+    page.locator("#dialog").get_by_role("button", name="Resume").click()
+    wait_for(lambda: not _is_paused(embedded), 20)
+
+
+def _is_paused(product: Product) -> bool:
+    rows = product.query("SELECT is_paused FROM tenants_tenant WHERE slug = 'lookout'")
+    return bool(rows[0][0])
+
+
+def test_the_palette_finds_a_job(page: Page, admin: str, dead_job: str):
+    page.goto(admin)
+    page.keyboard.press("Control+k")
+    page.locator("#search-input-command").fill(dead_job)
+    page.get_by_text("sleep of lookout").first.click()
+    page.wait_for_url(f"**/jobs/job/{dead_job}/change/")
+
+
+def test_the_overview_refreshes_itself(page: Page, admin: str, dead_job: str):
+    page.goto(admin)
+    with page.expect_response(lambda answer: answer.url.endswith("/admin/overview/")):
+        pass
+    expect(page.get_by_test_id("card-running")).to_be_visible()

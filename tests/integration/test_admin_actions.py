@@ -1,0 +1,252 @@
+"""What operators do in the admin: retry, pause, revoke, create, download."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage, storages
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from jobs.models import Job
+from quotas.models import Quota
+from tenants.models import ApiKey, Tenant
+from tenants.scoping import all_tenants
+from tenants.services import api_key_create
+from tests.arrange import make_tenant, reread
+from tests.factories import make_admin, make_dead_job, make_file
+
+pytestmark = pytest.mark.django_db
+
+DEAD_LETTERS = "/admin/jobs/deadletter/"
+YES = {"confirmed": "yes"}
+
+
+@pytest.fixture(autouse=True)
+def tenants() -> None:
+    make_tenant("t1")
+    make_tenant("t2")
+
+
+@pytest.fixture
+def browser(client: Client) -> Client:
+    client.force_login(make_admin())
+    return client
+
+
+def states(*jobs: Job) -> list[str]:
+    return [reread(job).state for job in jobs]
+
+
+def said() -> list[str]:
+    return [entry.change_message for entry in LogEntry.objects.order_by("id")]
+
+
+# --- Dead letters ---------------------------------------------------------------------
+
+
+def test_selected_dead_letters_are_retried_after_a_question(browser: Client):
+    chosen, other = make_dead_job("t1"), make_dead_job("t1")
+    form = {"action": "retry_selected", "_selected_action": [str(chosen.pk)]}
+    asked = browser.post(DEAD_LETTERS, form)
+    assert "Queue 1 dead letter(s) again?" in asked.content.decode()
+    assert states(chosen, other) == ["dead", "dead"]
+
+    done = browser.post(DEAD_LETTERS, {**form, **YES}, follow=True)
+    assert "1 dead letter(s) queued again." in done.content.decode()
+    assert states(chosen, other) == ["queued", "dead"]
+    assert said() == ["Retried."]
+
+
+def test_all_that_match_the_filter_are_retried_and_no_other(browser: Client):
+    same = [make_dead_job(slug, fingerprint="aaaa") for slug in ("t1", "t2")]
+    other = make_dead_job("t1", fingerprint="bbbb")
+    page = f"{DEAD_LETTERS}retry/?fingerprint=aaaa"
+    assert "Queue 2 dead letter(s) again?" in browser.get(page).content.decode()
+    browser.post(page, YES)
+    assert states(*same, other) == ["queued", "queued", "dead"]
+    assert len(said()) == 2
+
+
+def test_one_dead_letter_is_retried_from_its_page(browser: Client):
+    job, other = make_dead_job("t1"), make_dead_job("t1")
+    page = browser.get(f"{DEAD_LETTERS}{job.pk}/change/").content.decode()
+    retry = f"{DEAD_LETTERS}{job.pk}/retry/"
+    assert retry in page
+    browser.get(retry)
+    assert states(job) == ["dead"]
+    browser.post(retry, YES)
+    assert states(job, other) == ["queued", "dead"]
+
+
+@pytest.mark.parametrize("where", ["", "retry/", "{job}/retry/"])
+def test_a_viewer_cannot_retry(client: Client, where: str):
+    job = make_dead_job("t1")
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_deadletter"))
+    client.force_login(viewer)
+    form = {"action": "retry_selected", "_selected_action": [str(job.pk)], **YES}
+    client.post(DEAD_LETTERS + where.format(job=job.pk), form)
+    assert states(job) == ["dead"]
+    assert said() == []
+
+
+def test_dead_letters_are_grouped_by_cause(browser: Client):
+    for fingerprint in ("aaaa", "aaaa", "bbbb"):
+        make_dead_job("t1", fingerprint=fingerprint)
+    groups = browser.get(DEAD_LETTERS).context["groups"]
+    assert [(group.fingerprint, group.jobs) for group, _, _ in groups] == [
+        ("aaaa", 2),
+        ("bbbb", 1),
+    ]
+    filtered = browser.get(DEAD_LETTERS, {"fingerprint": "bbbb"}).context
+    assert filtered["cl"].result_count == 1
+
+
+# --- Tenants --------------------------------------------------------------------------
+
+
+def tenant(slug: str) -> Tenant:
+    with all_tenants(reason="test"):
+        found: Tenant = Tenant.objects.select_related("quota").get(pk=slug)
+    return found
+
+
+def test_a_pause_needs_a_reason_and_is_written_down(browser: Client):
+    pause = reverse("admin:tenants_tenant_pause", args=["t1"])
+    form = {"_form_submitted": "true"}
+    assert "This field is required" in browser.post(pause, form).content.decode()
+    assert not tenant("t1").is_paused
+
+    answer = browser.post(pause, {**form, "reason": "the bank called"})
+    assert answer.headers["HX-Redirect"] == "/admin/tenants/tenant/t1/change/"
+    assert tenant("t1").is_paused
+    assert tenant("t1").paused_reason == "the bank called"
+    assert "the bank called" in browser.get("/admin/tenants/tenant/").content.decode()
+
+    browser.post(reverse("admin:tenants_tenant_resume", args=["t1"]), form)
+    assert not tenant("t1").is_paused
+    assert said() == ["Paused: the bank called", "Resumed."]
+    assert not tenant("t2").is_paused
+
+
+QUOTA = {"quota-TOTAL_FORMS": "1", "quota-INITIAL_FORMS": "0"}
+
+
+def test_a_new_tenant_has_a_quota_even_with_the_defaults(browser: Client):
+    fields = {"slug": "t3", "name": "", "tier": "standard", "pool": ""}
+    form = {**fields, **QUOTA, "quota-0-weight": "1"}
+    assert browser.post("/admin/tenants/tenant/add/", form).status_code == 302
+    assert tenant("t3").quota.weight == Decimal(1)
+
+
+def test_a_weight_is_changed_and_a_slug_is_not(browser: Client):
+    form = {
+        **{"slug": "other", "name": "New", "tier": "standard", "pool": ""},
+        **{**QUOTA, "quota-INITIAL_FORMS": "1", "quota-0-tenant": "t1"},
+        "quota-0-weight": "2.5",
+    }
+    page = "/admin/tenants/tenant/t1/change/"
+    assert browser.post(page, form).status_code == 302
+    assert tenant("t1").quota.weight == Decimal("2.5")
+    with all_tenants(reason="test"):
+        assert set(Tenant.objects.values_list("slug", flat=True)) == {"t1", "t2"}
+        assert Quota.objects.count() == 2
+
+
+# --- API keys -------------------------------------------------------------------------
+
+
+def test_a_new_key_is_shown_once(browser: Client):
+    form = {"tenant": "t1", "name": "nightly", "expires_at_0": "", "expires_at_1": ""}
+    answer = browser.post("/admin/tenants/apikey/add/", form)
+    with all_tenants(reason="test"):
+        key = ApiKey.objects.get()
+    secret = f"fq_live_{key.pk}_"
+    assert secret in answer.content.decode()
+    assert "no-store" in answer.headers["Cache-Control"]
+    full = answer.context["secret"]
+    for page in ("/admin/tenants/apikey/", f"/admin/tenants/apikey/{key.pk}/change/"):
+        assert full not in browser.get(page).content.decode()
+
+
+def test_keys_are_revoked_after_a_question(browser: Client):
+    with all_tenants(reason="test"):
+        keys = [api_key_create(slug="t1", now=timezone.now())[0] for _ in range(2)]
+    form = {"action": "revoke_selected", "_selected_action": [keys[0].pk]}
+    assert "Revoke 1 key(s)?" in (
+        browser.post("/admin/tenants/apikey/", form).content.decode()
+    )
+    browser.post("/admin/tenants/apikey/", {**form, **YES})
+    with all_tenants(reason="test"):
+        live = ApiKey.objects.filter(revoked_at=None)
+        assert [key.pk for key in live] == [keys[1].pk]
+    assert said() == ["Revoked."]
+
+
+# --- Artifacts ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileSystemStorage:
+    """An empty folder as the object store."""
+    folder = FileSystemStorage(location=tmp_path)
+    monkeypatch.setitem(storages._storages, "default", folder)
+    return folder
+
+
+def test_the_rejects_of_a_file_are_streamed(
+    browser: Client, objects: FileSystemStorage
+):
+    objects.save("tenants/t1/rejects/1.csv", ContentFile(b"line,column\n3,amount\n"))
+    file = make_file("t1", job=make_dead_job("t1"), rejects_path="rejects/1.csv")
+    url = reverse("admin:ingestion_ingestedfile_download", args=[file.pk, "rejects"])
+    answer = browser.get(url)
+    assert answer.getvalue() == b"line,column\n3,amount\n"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="1.csv"'
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_only_a_file_s_own_artifacts_are_served(
+    browser: Client, objects: FileSystemStorage
+):
+    objects.save("tenants/t1/in/upi.csv", ContentFile(b"secret"))
+    file = make_file("t1", job=make_dead_job("t1"))
+    for what in ("rejects", "conflicts", "path"):
+        url = f"/admin/ingestion/ingestedfile/{file.pk}/download/{what}/"
+        assert browser.get(url).status_code == 404, what
+
+
+def test_a_missing_artifact_is_said(browser: Client, objects: FileSystemStorage):
+    file = make_file("t1", job=make_dead_job("t1"), rejects_path="rejects/1.csv")
+    url = reverse("admin:ingestion_ingestedfile_download", args=[file.pk, "rejects"])
+    page = browser.get(url, follow=True).content.decode()
+    assert "The store has no tenants/t1/rejects/1.csv." in page
+
+
+def test_staff_without_the_right_get_no_artifact(client: Client):
+    file = make_file("t1", job=make_dead_job("t1"), rejects_path="rejects/1.csv")
+    client.force_login(User.objects.create_user("new", is_staff=True))
+    url = reverse("admin:ingestion_ingestedfile_download", args=[file.pk, "rejects"])
+    assert client.get(url).status_code == 403
+
+
+# --- Safety ---------------------------------------------------------------------------
+
+
+def test_a_view_that_fails_leaves_nothing_written(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("taskqueue_site.tenants_admin.TenantAdmin._done", fail)
+    browser.raise_request_exception = False
+    pause = reverse("admin:tenants_tenant_pause", args=["t1"])
+    form = {"_form_submitted": "true", "reason": "why"}
+    assert browser.post(pause, form).status_code == 500
+    assert not tenant("t1").is_paused
