@@ -4,7 +4,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -28,6 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
         item.add_marker(MARKS.get(folder, folder))
+
+
+@pytest.fixture(autouse=True)
+def plain_static_files(settings: Any) -> None:
+    """Serve the admin's files without the manifest that collectstatic makes."""
+    backend = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    staticfiles = {"BACKEND": backend}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": staticfiles}
 
 
 def service_variable(name: str) -> str:

@@ -1,7 +1,5 @@
 """The admin, page by page: who may see it, what it shows, what it changes."""
 
-from typing import Any
-
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
@@ -37,14 +35,8 @@ def url(label: str, page: str, *args: object) -> str:
 
 
 @pytest.fixture
-def operator(settings: Any) -> Client:
+def operator() -> Client:
     """A browser signed in as a superuser, with some work to look at."""
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "staticfiles": {
-            "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        },
-    }
     client = Client()
     client.force_login(make_admin())
     make_tenant("t1")

@@ -7,11 +7,12 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.core.files.base import ContentFile
-from django.core.files.storage import FileSystemStorage, storages
+from django.core.files.storage import FileSystemStorage
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from ingestion import storage
 from jobs.models import Job
 from quotas.models import Quota
 from tenants.models import ApiKey, Tenant
@@ -195,7 +196,7 @@ def test_keys_are_revoked_after_a_question(browser: Client):
 def objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileSystemStorage:
     """An empty folder as the object store."""
     folder = FileSystemStorage(location=tmp_path)
-    monkeypatch.setitem(storages._storages, "default", folder)
+    monkeypatch.setattr(storage, "storages", {"default": folder})
     return folder
 
 
