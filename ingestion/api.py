@@ -71,6 +71,8 @@ class IngestInput(EnqueueInput):
 class EnqueueIngestView(APIView):
     """Enqueue the load of a stored file."""
 
+    http_method_names = ["post"]
+
     @extend_schema(
         operation_id="enqueue_ingest",
         summary="Enqueue the load of a file of transactions",
@@ -130,6 +132,7 @@ class CsvNegotiation(DefaultContentNegotiation):
 class ArtifactView(APIView):
     """Download a file that a load left."""
 
+    http_method_names = ["get", "head"]
     content_negotiation_class = CsvNegotiation
     artifact: ClassVar[Artifact]
 

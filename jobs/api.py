@@ -25,6 +25,8 @@ from tenants.scoping import tenant_scope
 class JobsView(APIView):
     """List jobs."""
 
+    http_method_names = ["get", "head"]
+
     @extend_schema(
         operation_id="job_list",
         summary="List the tenant's jobs, newest first",
@@ -48,6 +50,8 @@ class JobsView(APIView):
 
 class JobView(APIView):
     """Show one job."""
+
+    http_method_names = ["get", "head"]
 
     @extend_schema(operation_id="job_get", summary="Show one job", responses=JobOutput)
     def get(self, request: Request, job_id: str) -> Response:
@@ -101,6 +105,8 @@ class SleepInput(EnqueueInput):
 
 class EnqueueSleepView(APIView):
     """Enqueue a synthetic job."""
+
+    http_method_names = ["post"]
 
     @extend_schema(
         operation_id="enqueue_sleep",

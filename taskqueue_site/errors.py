@@ -152,6 +152,7 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
         return JsonResponse(
             body, status=503, headers=headers, content_type=CONTENT_TYPE
         )
+    logger.error("Request %s failed", getattr(request, "request_id", "without an id"))
     text = "This is a fault of the server; give its operator the request_id."
     return problem_document(request, 500, detail=text)
 

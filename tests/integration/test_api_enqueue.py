@@ -330,4 +330,5 @@ def test_a_charset_parameter_is_fine(owner: APIClient):
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_another_method_is_refused(owner: APIClient, method: str):
     response = owner.generic(method, INGEST, HTTP_X_HTTP_METHOD_OVERRIDE="POST")
-    assert_problem(response, 405)
+    assert_problem(response, 405, "method_not_allowed")
+    assert response["Allow"] == "POST"

@@ -122,6 +122,14 @@ def test_head_works_too(owner: APIClient):
     assert owner.head(f"/jobs/{make_job('owner').id}").status_code == 200
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_jobs_are_only_looked_at(owner: APIClient, method: str):
+    for path in ("/jobs", f"/jobs/{make_job('owner').id}"):
+        response = owner.generic(method, path)
+        assert_problem(response, 405, "method_not_allowed")
+        assert response["Allow"] == "GET, HEAD"
+
+
 # --- Lists ----------------------------------------------------------------------------
 
 

@@ -161,16 +161,20 @@ def test_another_host(visitor: Client):
     assert_problem(visitor.get("/jobs", headers={"Host": "evil.example"}), 400)
 
 
-def test_an_unexpected_exception_tells_nothing(
-    visitor: Client, monkeypatch: pytest.MonkeyPatch
+def test_an_unexpected_exception_tells_the_log_alone(
+    visitor: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     def explode(_: Any) -> None:
         raise RuntimeError("a secret of the house")
 
     monkeypatch.setattr("taskqueue_site.metrics._is_staff", explode)
     response = visitor.get("/metrics")
-    assert_problem(response, 500, "internal_server_error")
+    problem = assert_problem(response, 500, "internal_server_error")
     assert b"secret" not in response.content
+    assert "a secret of the house" in caplog.text
+    assert f"Request {problem['request_id']} failed" in caplog.text
 
 
 @pytest.mark.parametrize("given", ["abc-123", "0d5cf3a2-c1b7.4c3f_x"])

@@ -1,6 +1,9 @@
 """The API over a real socket, with the services it needs and without them."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
@@ -9,7 +12,6 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from django.core.management import call_command
 from playwright.sync_api import sync_playwright
 
 from jobs.models import Job
@@ -17,7 +19,7 @@ from tenants import keys
 from tenants.scoping import all_tenants
 from tests.arrange import make_tenant
 from tests.integration.api import INGEST, ingest_body, make_key
-from tests.integration.web import Line, database_url, gunicorn
+from tests.integration.web import ROOT, Line, database_url, gunicorn
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -85,6 +87,17 @@ def test_the_database_comes_and_goes(key: str, line: Line, tmp_path: Path):
     assert job_count() == 9
 
 
+def test_two_megabytes_are_refused_and_the_answer_arrives(key: str, tmp_path: Path):
+    body = ingest_body("owner", s3_path="x" * 2 * 1024 * 1024)
+    with gunicorn(tmp_path) as url:
+        status, headers, problem = call(url + INGEST, key, body)
+        assert status == 413
+        assert headers["Content-Type"] == "application/problem+json"
+        assert problem["code"] == "body_too_large"
+        assert call(url + INGEST, "no-key", body)[0] == 401
+    assert job_count() == 0
+
+
 def test_a_web_process_that_never_saw_a_database(tmp_path: Path):
     with gunicorn(tmp_path, DATABASE_URL=database_url(NOWHERE)) as url:
         assert_away(call(f"{url}/jobs", keys.make()))
@@ -107,11 +120,18 @@ def test_without_redis_and_broker_jobs_are_still_accepted(key: str, tmp_path: Pa
     assert job_count() == 1
 
 
-def test_the_docs_are_drawn_without_a_complaint(
-    tmp_path: Path, settings: Any, chromium: str
-):
-    settings.STATIC_ROOT = tmp_path / "static"
-    call_command("collectstatic", "--noinput", verbosity=0)
+def collect_static_files(folder: Path) -> None:
+    """Do what comes before the web process in production."""
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity=0"],
+        cwd=ROOT,
+        env={**os.environ, "STACK_DATA": str(folder)},
+        check=True,
+    )
+
+
+def test_the_docs_are_drawn_without_a_complaint(tmp_path: Path, chromium: str):
+    collect_static_files(tmp_path)
     complaints: list[str] = []
     elsewhere: list[str] = []
     with gunicorn(tmp_path) as url, sync_playwright() as playwright:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from argparse import ArgumentParser, _SubParsersAction
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -10,7 +11,12 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.core.management import CommandError, call_command
+from django.core.management import (
+    CommandError,
+    call_command,
+    get_commands,
+    load_command_class,
+)
 
 from quotas.models import Quota
 from quotas.services import tenant_create
@@ -259,6 +265,32 @@ def test_a_bad_upload_writes_nothing(
     with pytest.raises(CommandError, match=told):
         run("upload", "t1", str(tmp_path / file), "--as", path)
     assert not objects.exists()
+
+
+# --- Options --------------------------------------------------------------------------
+
+OURS = ("ingestion", "jobs", "quotas", "taskqueue_site", "tenants")
+COMMANDS = sorted(name for name, app in get_commands().items() if app in OURS)
+
+
+def parsers_of(parser: ArgumentParser) -> list[ArgumentParser]:
+    """Return the parsers of the subcommands, or the parser itself without any."""
+    for action in parser._actions:
+        if isinstance(action, _SubParsersAction):
+            return list(action.choices.values())
+    return [parser]
+
+
+def test_the_commands_are_those_that_the_documents_name():
+    named = {"apikey", "demo", "dispatch", "stack", "tenant", "up", "upload", "worker"}
+    assert named <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_data(name: str):
+    command = load_command_class(get_commands()[name], name)
+    for parser in parsers_of(command.create_parser("manage.py", name)):
+        assert "--data" in parser.format_help(), parser.prog
 
 
 # --- As typed -------------------------------------------------------------------------
