@@ -100,10 +100,6 @@ class Store(Protocol):
         """Write a whole object, replacing any. Raises StoreUnavailableError."""
         ...
 
-    def link(self, key: str) -> str | None:
-        """Return a short-lived link to download an object, if the store has links."""
-        ...
-
 
 def store() -> Store:
     """Return the store that STORAGE_URL names."""
@@ -156,10 +152,6 @@ class FolderStore:
         except OSError as error:
             raise StoreUnavailableError(str(error)) from error
 
-    def link(self, key: str) -> str | None:
-        """Return None: a folder has no links; see Store."""
-        return None
-
 
 class S3Store:
     """Objects of one S3 bucket."""
@@ -193,10 +185,6 @@ class S3Store:
         """Upload in parts where the object is large; see Store."""
         with _translated(key):
             self.client.upload_fileobj(content, self.bucket, key)
-
-    def link(self, key: str) -> str | None:
-        """Return a link that is good for ten minutes; see Store."""
-        return str(self.storage.url(key))
 
 
 @contextmanager

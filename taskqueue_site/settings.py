@@ -153,9 +153,8 @@ def _object_store(url: str) -> dict[str, Any]:
         "endpoint_url": query.get("endpoint"),
         "region_name": query.get("region", "us-east-1"),
         "addressing_style": query.get("addressing", "path"),
-        # Links are signed by version 2 otherwise, which many servers refuse.
+        # Version 2, a default in places, is refused by many servers.
         "signature_version": "s3v4",
-        "querystring_expire": 600,
         "file_overwrite": True,
     }
     return {

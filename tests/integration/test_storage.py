@@ -73,13 +73,6 @@ def test_a_store_that_does_not_answer_is_unavailable():
         S3Store(S3Storage(**options)).stat(KEY)
 
 
-def test_a_folder_has_no_links_and_a_bucket_signs_them(store: Store):
-    store.write(KEY, io.BytesIO(b"x"))
-    link = store.link(KEY)
-    assert link is None or ("Signature" in link and "a.csv" in link)
-    assert (link is None) is isinstance(store, FolderStore)
-
-
 # --- Paths ----------------------------------------------------------------------------
 
 
