@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models.functions import Now
 
 from jobs import handlers
 from jobs.lifecycle import Event, State, sources, target
@@ -57,6 +58,8 @@ def jobs_revive(*, job_ids: Iterable[UUID]) -> int:
         failed_count=0,
         lost_count=0,
         finished_at=None,
+        # It is due from now on: its wait counts from the retry.
+        run_after=Now(),
         error=None,
         fingerprint="",
     )

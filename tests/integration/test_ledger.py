@@ -240,6 +240,7 @@ def test_a_burial_keeps_the_reason_and_a_person_revives():
     with tenant_scope("t1"):
         assert services.jobs_revive(job_ids=[job.pk]) == 1
         assert services.jobs_revive(job_ids=[job.pk]) == 0
+    assert reread(job).run_after > dead.finished_at
     finish(start(dispatch(job)).assignment)
     assert reread(job).state == "succeeded"
     assert usage()[f"job:{job.pk}:jobs"] == 1
