@@ -59,6 +59,14 @@ def test_a_scope_shows_one_tenant_and_the_platform_all():
         assert Job.objects.count() == 2
 
 
+def test_the_manager_filters_where_row_level_security_would_not():
+    with tenant_scope("owner"):
+        rows("SELECT set_config('role', 'dtq_platform', true)")
+        assert rows("SELECT count(*) FROM jobs_job") == [(2,)]
+        assert {job.tenant_id for job in Job.objects.all()} == {"owner"}
+        assert [tenant.slug for tenant in Tenant.objects.all()] == ["owner"]
+
+
 # --- Wall two -------------------------------------------------------------------------
 
 
