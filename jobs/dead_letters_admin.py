@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -143,9 +144,13 @@ class DeadLetterAdmin(JobScreens):
 
     def retry_all(self, request: HttpRequest) -> HttpResponse:
         """Retry every job that the filters of the list let through."""
-        cl = self.get_changelist_instance(request)
-        rows = cl.get_queryset(request)
         back = reverse("admin:jobs_deadletter_changelist")
+        try:
+            rows = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            text = "The filter is not one of this list, so nothing was retried."
+            self.message_user(request, text, messages.ERROR)
+            return HttpResponseRedirect(back)
         return self._retry(request, rows, [], back=back)
 
     def retry_one(self, request: HttpRequest, job_id: UUID) -> HttpResponse:

@@ -1,9 +1,12 @@
 """The screens of jobs: the list, and the page that tells one job's story."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -19,7 +22,7 @@ from unfold.contrib.filters.admin import (
 )
 
 from jobs import handlers, timeline
-from jobs.models import Attempt, Job
+from jobs.models import Attempt, DeadLetter, Job
 from tenants.adminkit import ReadOnlyAdmin, json_block, pill, subtle
 from tenants.wording import age
 
@@ -95,7 +98,7 @@ class JobScreens(ReadOnlyAdmin):
 
     def _story(self, job: Job) -> dict[str, Any]:
         now = timezone.now()
-        attempts = Attempt.objects.filter(job=job).order_by("number")
+        attempts = list(Attempt.objects.filter(job=job).order_by("number"))
         return {
             "job": job,
             "now": now,
@@ -105,11 +108,11 @@ class JobScreens(ReadOnlyAdmin):
             "created": age(job.created_at, now=now),
             "finished": age(job.finished_at, now=now) if job.finished_at else "",
             "waited": timeline.waited(job, now=now),
-            "ran": timeline.ran(job, now=now),
+            "ran": timeline.worked(attempts, now=now),
             "percent": timeline.progress_percent(job),
             "progress": timeline.progress_text(job),
             "beginning": timeline.beginning(job, now=now),
-            "tries": timeline.tries(list(attempts), now=now),
+            "steps": timeline.steps(attempts, _retries(job), now=now),
             "ending": timeline.ending(job, now=now),
             "payload": json_block(job.payload),
             "result": json_block(job.result),
@@ -141,6 +144,15 @@ class JobScreens(ReadOnlyAdmin):
         return format_html(
             '<span class="dtq-mono dtq-bad" title="{}">{}</span>', message, code
         )
+
+
+def _retries(job: Job) -> list[tuple[datetime, str]]:
+    """Return when dead letters of this job were retried, and by whom."""
+    kind = ContentType.objects.get_for_model(DeadLetter, for_concrete_model=False)
+    entries = LogEntry.objects.filter(content_type=kind, object_id=str(job.pk))
+    return list(
+        entries.order_by("action_time").values_list("action_time", "user__username")
+    )
 
 
 @admin.register(Job)

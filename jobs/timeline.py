@@ -5,7 +5,7 @@ Pure reading of rows that are already loaded; `now` comes in.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from jobs.lifecycle import TERMINAL_STATES, WAITING_STATES, State
@@ -58,6 +58,16 @@ def ran(job: Job, *, now: datetime) -> str:
     return between(job.started_at, job.finished_at or now)
 
 
+def worked(attempts: Sequence[Attempt], *, now: datetime) -> str:
+    """Return the time that the attempts ran, added up: no pause between them counts."""
+    spans = [
+        (attempt.finished_at or now) - attempt.started_at
+        for attempt in attempts
+        if attempt.started_at
+    ]
+    return duration(sum(spans, timedelta()).total_seconds()) if spans else ""
+
+
 def progress_percent(job: Job) -> int | None:
     """Return progress in percent, or None when the total is not known."""
     if not job.progress_total:
@@ -73,9 +83,19 @@ def progress_text(job: Job) -> str:
     return f"{job.progress_done:,}{total} {job.progress_unit}".rstrip()
 
 
-def tries(attempts: Sequence[Attempt], *, now: datetime) -> list[Try]:
-    """Return the attempts in words, in their order."""
-    return [_try(attempt, now) for attempt in attempts]
+def steps(
+    attempts: Sequence[Attempt],
+    retries: Sequence[tuple[datetime, str]],
+    *,
+    now: datetime,
+) -> list[Try | Moment]:
+    """Return the attempts, and what people did between them, in order of time."""
+    found: list[tuple[datetime, Try | Moment]] = [
+        (attempt.dispatched_at, _try(attempt, now)) for attempt in attempts
+    ]
+    for at, person in retries:
+        found.append((at, Moment("Retried", "info", at, f"by {person}")))
+    return [step for _, step in sorted(found, key=lambda pair: pair[0])]
 
 
 def _try(attempt: Attempt, now: datetime) -> Try:

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.acceptance.browser import signed_in
-from tests.acceptance.product import Product, wait_for
+from tests.acceptance.product import ROOT, Product, wait_for
 
 PAGES = [
     *("", "jobs/job/", "jobs/deadletter/", "jobs/attempt/", "jobs/usageevent/"),
@@ -62,8 +62,7 @@ def test_no_page_has_an_error_or_runs_over_the_edge(
             assert response is not None
             assert response.status == 200, path
             page.wait_for_load_state("networkidle")
-            spare = page.evaluate("innerWidth - document.documentElement.scrollWidth")
-            assert spare >= 0, path
+            _fits(page)
         dark = page.evaluate("document.documentElement.classList.contains('dark')")
         assert dark == (look == "dark")
     assert errors == []
@@ -88,6 +87,36 @@ def test_an_operator_retries_a_dead_letter(page: Page, admin: str, dead_job: str
     # The page refreshes by itself until the job has ended, dead once more.
     expect(page.get_by_test_id("timeline")).to_contain_text("Attempt 2")
     expect(page.locator("#job-live")).not_to_have_attribute("hx-get", re.compile("."))
+
+
+def test_an_ingest_is_followed_from_its_job_to_its_rows_on_a_phone(
+    chromium: str, embedded: Product, admin: str
+):
+    key = embedded.create_tenant("courier")
+    embedded.manage("upload", "courier", ROOT / "samples" / "upi_small.csv")
+    job_id = embedded.enqueue_ingest(key, "courier", "upi_small.csv")
+    job = embedded.wait_for_end(key, job_id)
+    assert job["state"] == "succeeded"
+    size = {"width": 390, "height": 844}
+    with signed_in(chromium, embedded, viewport=size) as (page, errors):
+        page.goto(f"{admin}jobs/job/{job_id}/change/")
+        expect(page.get_by_test_id("job-summary")).to_contain_text("succeeded")
+        inserted = f"{job['result']['inserted']} inserted"
+        expect(page.get_by_test_id("job-summary")).to_contain_text(inserted)
+        page.get_by_role("link", name="upi_small.csv").click()
+        page.wait_for_url("**/ingestion/ingestedfile/*/change/")
+        _fits(page)
+        page.goto(f"{admin}ingestion/transaction/?tenant=courier")
+        page.locator("#result_list th a").first.click()
+        page.wait_for_url("**/ingestion/transaction/*/change/**")
+        expect(page.locator("pre")).to_contain_text("***@")
+        _fits(page)
+    assert errors == []
+
+
+def _fits(page: Page) -> None:
+    spare = page.evaluate("innerWidth - document.documentElement.scrollWidth")
+    assert spare >= 0, page.url
 
 
 def test_an_operator_pauses_a_tenant(

@@ -18,8 +18,7 @@ from quotas.models import Quota
 from tenants.models import ApiKey, Tenant
 from tenants.scoping import all_tenants
 from tenants.services import api_key_create
-from tests.arrange import make_tenant, reread
-from tests.factories import make_admin, make_dead_job, make_file
+from tests.arrange import make_admin, make_dead_job, make_file, make_tenant, reread
 
 pytestmark = pytest.mark.django_db
 
@@ -80,8 +79,16 @@ def test_one_dead_letter_is_retried_from_its_page(browser: Client):
     assert retry in page
     browser.get(retry)
     assert states(job) == ["dead"]
-    browser.post(retry, YES)
+    story = browser.post(retry, YES, follow=True).content.decode()
     assert states(job, other) == ["queued", "dead"]
+    assert story.index("Attempt 1") < story.index("by operator")
+
+
+def test_a_filter_that_does_not_exist_retries_nothing(browser: Client):
+    job = make_dead_job("t1")
+    done = browser.post(f"{DEAD_LETTERS}retry/?fingerprnt=aaaa", YES, follow=True)
+    assert "nothing was retried" in done.content.decode()
+    assert states(job) == ["dead"]
 
 
 @pytest.mark.parametrize("where", ["", "retry/", "{job}/retry/"])

@@ -20,8 +20,15 @@ from reconciliation.models import Reconciliation
 from tenants.models import ApiKey, Membership, Tenant
 from tenants.scoping import all_tenants
 from tenants.services import api_key_create
-from tests.arrange import lead, make_job, make_tenant
-from tests.factories import make_admin, make_dead_job, make_file, make_transaction
+from tests.arrange import (
+    lead,
+    make_admin,
+    make_dead_job,
+    make_file,
+    make_job,
+    make_tenant,
+    make_transaction,
+)
 
 pytestmark = pytest.mark.django_db
 

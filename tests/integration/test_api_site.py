@@ -11,7 +11,7 @@ from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
-from tests.factories import make_admin
+from tests.arrange import make_admin
 from tests.integration.api import assert_problem
 
 pytestmark = pytest.mark.django_db

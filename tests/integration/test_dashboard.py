@@ -9,8 +9,15 @@ from django.utils import timezone
 from jobs.models import LeaderLease, Worker
 from taskqueue_site import dashboard
 from tenants.scoping import all_tenants
-from tests.arrange import dispatch, lead, make_job, make_tenant, run, start
-from tests.factories import make_dead_job
+from tests.arrange import (
+    dispatch,
+    lead,
+    make_dead_job,
+    make_job,
+    make_tenant,
+    run,
+    start,
+)
 
 pytestmark = pytest.mark.django_db
 
