@@ -32,8 +32,10 @@ def main() -> None:
         product = Product(Path(folder) / "data", SYNTHETIC_KINDS="1")
         product.start(concurrency=4)
         try:
-            _flood(product)
+            keys = _flood(product)
             time.sleep(40)
+            _add_urgent(product, keys)
+            time.sleep(4)
             with signed_in(chromium, product) as (page, errors):
                 _take(page, product)
             print("\n".join(errors) or "no errors in the console")
@@ -41,8 +43,11 @@ def main() -> None:
             product.stop()
 
 
-def _flood(product: Product) -> None:
-    """Enqueue more than the workers can do, by turns, and a few jobs that fail."""
+def _flood(product: Product) -> dict[str, str]:
+    """Enqueue more than the workers can do, by turns, and some that fail.
+
+    Returns the tenants' keys.
+    """
     keys = {
         tenant: product.create_tenant(tenant, weight=weight)
         for tenant, (weight, _, _) in FLOOD.items()
@@ -57,6 +62,16 @@ def _flood(product: Product) -> None:
         for tenant, (_, jobs, seconds) in FLOOD.items():
             if number < jobs:
                 _sleep(product, keys[tenant], tenant, seconds=seconds)
+    return keys
+
+
+def _add_urgent(product: Product, keys: dict[str, str]) -> None:
+    """Enqueue jobs that overtake their own tenant's: the list then shows all states."""
+    for tenant, key in keys.items():
+        _sleep(product, key, tenant, seconds=1.5, priority="high")
+        _sleep(product, key, tenant, seconds=0.1, priority="urgent", fail="permanent")
+        _sleep(product, key, tenant, seconds=0.2, priority="urgent")
+        product.enqueue_ingest(key, tenant, SAMPLE)
 
 
 def _sleep(product: Product, key: str, tenant: str, **payload: Any) -> None:

@@ -49,8 +49,7 @@ def admin(embedded: Product) -> str:
     return f"http://127.0.0.1:{embedded.port}/admin/"
 
 
-@pytest.mark.parametrize("look", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("look", "width"), [("light", 1440), ("dark", 390)])
 def test_no_page_has_an_error_or_runs_over_the_edge(
     chromium: str, embedded: Product, dead_job: str, admin: str, look: str, width: int
 ):
