@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from taskqueue_site.processes import follow_parent
+
 #: Longer than the stack itself gives its slowest part.
 _STOP_SECONDS = 60
 
@@ -22,16 +24,20 @@ def running_stack(
 ) -> Iterator[subprocess.Popen[str]]:
     """Start `manage.py stack`, repeat its lines, and yield it when it is ready.
 
-    SIGINT and SIGTERM end the block with KeyboardInterrupt; the stack is stopped in any
-    case, and is not left to the terminal's Ctrl-C. Raises StackFailedError.
+    SIGINT, SIGTERM and SIGHUP end the block with KeyboardInterrupt; the stack is
+    stopped in any case, and is not left to the terminal's Ctrl-C. Raises
+    StackFailedError.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     stack = subprocess.Popen(
         [sys.executable, "manage.py", "stack", *options],
         cwd=project,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Should this process be killed, the stack stops by itself.
+        preexec_fn=follow_parent(signal.SIGTERM),
     )
     try:
         _await_ready(stack, say)
@@ -57,8 +63,9 @@ def _await_ready(stack: subprocess.Popen[str], say: Callable[[str], None]) -> No
 
 
 def _stop(stack: subprocess.Popen[str]) -> None:
-    # A second Ctrl-C must not leave the stack behind half stopped.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A second signal must not leave the stack behind half stopped.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     if stack.poll() is None:
         stack.terminate()
         stack.communicate(timeout=_STOP_SECONDS)

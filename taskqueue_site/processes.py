@@ -61,7 +61,7 @@ def spawn(
             env={**env, OWNER_VARIABLE: str(owner)},
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=_follow_parent(orphan_signal),
+            preexec_fn=follow_parent(orphan_signal),
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
@@ -173,7 +173,11 @@ def _belongs(process: psutil.Process, owner: Path) -> bool:
         return False
 
 
-def _follow_parent(number: int) -> Callable[[], None]:
+def follow_parent(number: int) -> Callable[[], None]:
+    """Return a `preexec_fn` that has the kernel signal the child when we die.
+
+    Linux only; elsewhere the child is left running.
+    """
     parent = os.getpid()
 
     def follow() -> None:

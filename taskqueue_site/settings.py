@@ -9,7 +9,7 @@ import os
 import secrets
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import environ
 from django.urls import reverse_lazy
@@ -114,9 +114,13 @@ TEMPLATES = [
 # --- Database -------------------------------------------------------------------------
 # https://docs.djangoproject.com/en/5.2/ref/databases/#postgresql-notes
 
+#: Empty while no stack runs and none is named: then no server is asked by chance.
+DATABASE_URL = env.str("DATABASE_URL", default="")
+_NO_SERVER = f"postgresql:///dtq?host={quote(str(STACK_DATA))}"
+
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
-        **env.db_url_config(env.str("DATABASE_URL", "") or "postgresql:///dtq"),
+        **env.db_url_config(DATABASE_URL or _NO_SERVER),
         "ENGINE": "django_prometheus.db.backends.postgresql",
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,

@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import path
+from django.views.generic import RedirectView
 
 from ingestion.api import ConflictsView, EnqueueIngestView, RejectsView
 from jobs.api import EnqueueSleepView, JobsView, JobView
@@ -10,6 +11,7 @@ from taskqueue_site.metrics import metrics
 from taskqueue_site.openapi import DocsView, SchemaView
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
     path("enqueue/ingest", EnqueueIngestView.as_view(), name="enqueue-ingest"),
     path("enqueue/sleep", EnqueueSleepView.as_view(), name="enqueue-sleep"),

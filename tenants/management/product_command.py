@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError, ProgrammingError
@@ -45,6 +46,11 @@ def command_errors(*refusals: type[Exception]) -> Iterator[None]:
     except refusals as error:
         raise CommandError(str(error)) from error
     except (OperationalError, InterfaceError) as error:
+        if not settings.DATABASE_URL:
+            raise CommandError(
+                f"No stack runs on {settings.STACK_DATA}. Start it with `make up`, "
+                "name its folder with --data, or set DATABASE_URL."
+            ) from error
         reason = " ".join(str(error).split())
         raise CommandError(
             f"The database does not answer: {reason}. Start the stack, name its folder "

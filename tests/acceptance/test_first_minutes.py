@@ -1,6 +1,7 @@
 """What a new user types first: `make demo`, `make up`, and the call it prints."""
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -13,7 +14,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.acceptance.product import FINAL, ROOT, Product, own_environment
+from tests.acceptance.product import (
+    FINAL,
+    ROOT,
+    Product,
+    own_environment,
+    wait_for,
+)
 from tests.services.process import free_port
 
 
@@ -87,6 +94,26 @@ def test_the_printed_call_works_as_it_is(tmp_path: Path):
         up.communicate(timeout=60)
     assert up.returncode == 0
     assert processes_using(data) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGKILL])
+def test_no_way_to_end_it_leaves_the_stack_behind(tmp_path: Path, number: int):
+    data = tmp_path / "data"
+    command = [sys.executable, "manage.py", "up", "--port", str(free_port())]
+    with subprocess.Popen(
+        [*command, "--data", str(data)],
+        cwd=ROOT,
+        env=own_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as up:
+        printed_call(up.stdout)
+        assert processes_using(data) != []
+        # To the whole group, as a terminal that closes sends it.
+        os.killpg(up.pid, number)
+        up.communicate(timeout=60)
+    wait_for(lambda: processes_using(data) == [], 60)
 
 
 def printed_call(output: IO[str] | None) -> list[str]:

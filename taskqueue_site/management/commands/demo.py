@@ -38,8 +38,8 @@ class Command(BaseCommand):
                 self._show(options["base_url"])
             else:
                 self._run(options)
-        except StackFailedError as error:
-            raise CommandError(str(error)) from error
+        except StackFailedError:
+            sys.exit(1)  # the stack has said why
         except KeyboardInterrupt:
             self.stdout.write("stopped")
 

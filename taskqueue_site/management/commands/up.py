@@ -42,8 +42,8 @@ class Command(BaseCommand):
             return
         try:
             self._run(options)
-        except StackFailedError as error:
-            raise CommandError(str(error)) from error
+        except StackFailedError:
+            sys.exit(1)  # the stack has said why
         except KeyboardInterrupt:
             self._say("stopped")
 
