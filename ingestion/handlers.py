@@ -5,11 +5,11 @@ file's row, the pinned object, the position in it and the counts so far, so that
 attempt goes on with the next row.
 """
 
+import logging
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 from django.conf import settings
@@ -23,6 +23,11 @@ from ingestion.sources.registry import UnknownSourceError, reader_get
 from ingestion.storage import StoredObject
 from jobs.errors import PermanentError, RetryableError
 from jobs.handlers import Assignment, Checkpoint, JSONDict, Kind, Step
+
+logger = logging.getLogger(__name__)
+
+#: A chunk of long rows ends here: its rows are all in memory at once.
+CHUNK_BYTES: Final = 4 * 1024 * 1024
 
 Steps = Generator[Step, Checkpoint, JSONDict]
 
@@ -91,7 +96,8 @@ def ingest(assignment: Assignment) -> Steps:
         text = "The object was replaced while it was being loaded; enqueue it anew."
         raise PermanentError("object_changed", text) from error
     except storage.StoreUnavailableError as error:
-        text = f"The object store is unavailable: {error}"
+        logger.warning("The object store is unavailable: %s", error)
+        text = "The object store is unavailable; the job is tried again."
         raise RetryableError("store_unavailable", text) from error
 
 
@@ -132,7 +138,14 @@ def _chunks(read: Reader, progress: Progress) -> Iterator[list[Record]]:
     resume = progress.position
     offset = 0 if resume is None else resume.offset
     records = read(storage.store().blocks(progress.item, offset), resume=resume)
-    while chunk := list(islice(records, settings.INGEST_CHUNK_ROWS)):
+    for first in records:
+        chunk, end = [first], offset + CHUNK_BYTES
+        while chunk[-1].end_offset < end and len(chunk) < settings.INGEST_CHUNK_ROWS:
+            record = next(records, None)
+            if record is None:
+                break
+            chunk.append(record)
+        offset = chunk[-1].end_offset
         yield chunk
 
 

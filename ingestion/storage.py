@@ -4,6 +4,7 @@ One small interface over Django's storage in force: a folder or an S3 bucket.
 Reads stream; django-storages' own file object would take the whole object into memory.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from storages.backends.s3 import S3Storage
 
 BLOCK_BYTES: Final = 256 * 1024
 MAX_KEY_BYTES: Final = 900
+
+_NO_SUCH_FILE: Final = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
 
 class UnsafePathError(ValueError):
@@ -118,31 +121,26 @@ class FolderStore:
         self.storage = storage
 
     def stat(self, key: str) -> StoredObject:
-        """Tag a file by its size and time of change; see Store."""
-        try:
-            found = self.storage.path(key)
-            with open(found, "rb") as file:
-                size = file.seek(0, 2)
-            changed = self.storage.get_modified_time(key)
-        except (FileNotFoundError, IsADirectoryError):
-            raise ObjectMissingError(key) from None
-        except OSError as error:
-            raise StoreUnavailableError(str(error)) from error
-        return StoredObject(key, size, f"{size}-{changed.isoformat()}")
+        """Tag a file by its size, its time of change and its place; see Store."""
+        with self._opened(key) as file:
+            return _pinned(key, file)
 
     def blocks(self, item: StoredObject, offset: int) -> Iterator[bytes]:
-        """Read the file block by block; see Store."""
-        if self.stat(item.key).etag != item.etag:
-            raise ObjectChangedError(item.key)
-        with self.storage.open(item.key, "rb") as file:
+        """Read the file block by block, as long as it stays the same; see Store."""
+        with self._opened(item.key) as file:
             file.seek(offset)
-            while block := file.read(BLOCK_BYTES):
+            while True:
+                block = file.read(BLOCK_BYTES)
+                if _pinned(item.key, file) != item:
+                    raise ObjectChangedError(item.key)
+                if not block:
+                    return
                 yield block
 
     def write(self, key: str, content: BinaryIO) -> None:
         """Write beside the file, then rename: no reader sees a half; see Store."""
-        target = Path(self.storage.path(key))
         try:
+            target = self._path(key)
             target.parent.mkdir(parents=True, exist_ok=True)
             with NamedTemporaryFile(dir=target.parent, delete=False) as file:
                 shutil.copyfileobj(content, file)
@@ -151,6 +149,39 @@ class FolderStore:
             os.replace(file.name, target)
         except OSError as error:
             raise StoreUnavailableError(str(error)) from error
+
+    @contextmanager
+    def _opened(self, key: str) -> Iterator[BinaryIO]:
+        try:
+            path = self._path(key)
+            # A pipe would block for ever, and a folder is no object.
+            if not path.is_file():
+                raise ObjectMissingError(key)
+            file = path.open("rb")
+        except OSError as error:
+            if error.errno in _NO_SUCH_FILE:
+                raise ObjectMissingError(key) from None
+            raise StoreUnavailableError(str(error)) from error
+        with file:
+            yield file
+
+    def _path(self, key: str) -> Path:
+        """Return where the object lies, links followed, if that is its tenant's folder.
+
+        Raises ObjectMissingError for a link that leads out of it.
+        """
+        path = Path(self.storage.path(key)).resolve()
+        tenants, slug = key.split("/")[:2]
+        own = Path(self.storage.location).resolve() / tenants / slug
+        if not path.is_relative_to(own):
+            raise ObjectMissingError(key)
+        return path
+
+
+def _pinned(key: str, file: BinaryIO) -> StoredObject:
+    found = os.fstat(file.fileno())
+    tag = f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
+    return StoredObject(key, found.st_size, tag)
 
 
 class S3Store:

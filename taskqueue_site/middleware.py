@@ -1,16 +1,23 @@
 """What every request to the admin passes through."""
 
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
-from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.core.paginator import InvalidPage
+from django.db import DataError, transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.urls import reverse
 
 from tenants.scoping import all_tenants
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+
+logger = logging.getLogger(__name__)
+
+#: What Django raises deep inside a list for a value that no filter can use.
+_UNUSABLE_VALUE = (ValueError, OverflowError, DataError, InvalidPage)
 
 
 class AdminScopeMiddleware:
@@ -27,6 +34,8 @@ class AdminScopeMiddleware:
         """Answer the request inside the platform scope if it is the admin's."""
         if not request.path.startswith(reverse("admin:index")):
             return self.get_response(request)
+        if _has_nul(request):
+            return HttpResponseBadRequest("The request holds a NUL character.")
         if not request.user.is_active or not request.user.is_staff:
             response = self.get_response(request)
         else:
@@ -40,3 +49,23 @@ class AdminScopeMiddleware:
             "style-src": [SELF, UNSAFE_INLINE],
         }
         return response
+
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponse | None:
+        """Answer 400 where the address of a list asks for what cannot be looked up."""
+        is_admin = request.path.startswith(reverse("admin:index"))
+        if not is_admin or request.method != "GET" or not request.GET:
+            return None
+        if not isinstance(exception, _UNUSABLE_VALUE):
+            return None
+        logger.warning("Unable to answer %s", request.path, exc_info=exception)
+        return HttpResponseBadRequest("The address has a value that nothing can match.")
+
+
+def _has_nul(request: HttpRequest) -> bool:
+    """Tell whether a NUL, which PostgreSQL refuses, is in the address or the form."""
+    if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+        return True
+    values = (value for _, row in request.POST.lists() for value in row)
+    return any("\0" in value for value in values)

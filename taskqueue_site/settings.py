@@ -238,7 +238,7 @@ STEP_TIMEOUT_SECONDS = env.int("STEP_TIMEOUT_SECONDS", default=900)
 MAX_LOSSES = env.int("MAX_LOSSES", default=3)
 #: Registers the `sleep` kind and its endpoint, for load tests.
 SYNTHETIC_KINDS = env.bool("SYNTHETIC_KINDS", default=False)
-#: Rows of a file written per transaction.
+#: Rows of a file written per transaction; a chunk also ends at `CHUNK_BYTES`.
 INGEST_CHUNK_ROWS = env.int("INGEST_CHUNK_ROWS", default=5000)
 
 # --- API ------------------------------------------------------------------------------
@@ -309,6 +309,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = reverse_lazy("admin:login")
+LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 #: Bearer token that may read /metrics; without it only signed-in staff may.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 PROMETHEUS_EXPORT_MIGRATIONS = False

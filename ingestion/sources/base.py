@@ -90,6 +90,7 @@ class FileFault(_Explained):
     WRONG_HEADER = "wrong_header", "The first row has no known column name."
     MISSING_COLUMN = "missing_column", "The header lacks a required column."
     DUPLICATE_COLUMN = "duplicate_column", "The header names a column twice."
+    TOO_MANY_COLUMNS = "too_many_columns", "The header has more than 500 columns."
     UNSUPPORTED_ENCODING = "unsupported_encoding", "The file is not UTF-8."
     COMPRESSED_FILE = "compressed_file", "The file is compressed."
     NOT_TEXT = "not_text", "The file is binary, such as a PDF or a workbook."

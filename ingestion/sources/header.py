@@ -7,6 +7,9 @@ from ingestion.sources.base import FileFault, Reason, Reject, SourceError, visib
 from ingestion.sources.lines import RecordReader
 from ingestion.sources.sniff import text_blocks
 
+#: Every column of every row is kept in `raw_row`, so their number is memory.
+MAX_COLUMNS = 500
+
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "pipes", "~": "tildes"}
 
 
@@ -31,12 +34,18 @@ def open_file(blocks: Iterable[bytes], known: Sequence[str]) -> RecordReader:
 def column_names(cells: list[str], known: Sequence[str]) -> tuple[str, ...]:
     """Return the trimmed names of the columns; a blank one is called by its place.
 
-    Raises SourceError if no name is known or one occurs twice, whatever its case.
+    Raises SourceError if no name is known, one occurs twice, whatever its case, or
+    there are too many.
     """
     names = tuple(c.strip() or f"column_{i}" for i, c in enumerate(cells, 1))
     counts = Counter(map(column_key, names))
     if counts.keys().isdisjoint(known):
         raise _wrong_header(",".join(cells), known)
+    if len(names) > MAX_COLUMNS:
+        raise SourceError(
+            FileFault.TOO_MANY_COLUMNS,
+            f"The header has {len(names)} columns; keep {MAX_COLUMNS} at most.",
+        )
     key, count = counts.most_common(1)[0]
     if count > 1:
         raise SourceError(

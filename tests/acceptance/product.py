@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -137,7 +138,7 @@ class Product:
 
     def _embedded_url(self) -> str:
         lines = (self.data / "stack.env").read_text().splitlines()
-        pairs = dict(line.split("=", 1) for line in lines)
+        pairs = dict(shlex.split(line)[0].split("=", 1) for line in lines)
         return pairs["DATABASE_URL"]
 
 

@@ -265,3 +265,23 @@ def test_a_longer_list_takes_no_more_queries(model: type[Model], browser: Client
         make_tenant(f"t{number}")
         make_dead_job(f"t{number}")
     assert queries() == few
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "jobs/job/?state=%00",
+        "jobs/deadletter/?fingerprint=%00",
+        "tenants/tenant/%00/change/",
+        "jobs/job/?created_at__year=99999999999",
+        "ingestion/transaction/?txn_timestamp__year=0",
+        "search/?s=abc&page=zz",
+    ],
+)
+def test_an_address_that_nothing_can_match_is_a_bad_request(browser: Client, path: str):
+    assert browser.get(f"/admin/{path}").status_code in {302, 400}
+
+
+def test_a_nul_in_a_form_is_a_bad_request(browser: Client):
+    form = {"action": "delete_selected", "_selected_action": "a\0b"}
+    assert browser.post("/admin/tenants/tier/", form).status_code == 400

@@ -281,6 +281,28 @@ def small_chunks(settings: Any) -> None:
     settings.INGEST_CHUNK_ROWS = 3
 
 
+def test_long_rows_make_small_chunks(ingest: Ingest, monkeypatch: pytest.MonkeyPatch):
+    """A chunk is in memory as a whole, so it ends by bytes as well as by rows."""
+    sizes: list[int] = []
+    real = loader.load
+
+    def counting(target: Any, records: Any) -> Any:
+        sizes.append(len(records))
+        return real(target, records)
+
+    monkeypatch.setattr(loader, "load", counting)
+    monkeypatch.setattr("ingestion.handlers.CHUNK_BYTES", 1000)
+    lines = [row(n, remarks="x" * 450) for n in range(5)] + [row(9)]
+    assert counts(ingest(text(*lines))) == (6, 6, 0, 0, 0)
+    assert sizes == [2, 2, 2]
+
+
+def test_a_file_of_too_many_columns_is_refused(ingest: Ingest):
+    wide = HEADER + "".join(f",extra_{n}" for n in range(500))
+    job = ingest(f"{wide}\n{row(1)}{',' * 500}\n".encode())
+    assert (job.state, job.error["code"]) == ("dead", "too_many_columns")
+
+
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("chunk", [1, 2, 3, 4])
 def test_a_load_resumes_after_its_last_chunk(
@@ -349,6 +371,7 @@ def test_the_store_away_is_tried_again(ingest: Ingest, monkeypatch: pytest.Monke
     monkeypatch.setattr(storage.FolderStore, "stat", away)
     job = ingest(text(row(1)))
     assert (job.state, job.error["code"]) == ("retryable", "store_unavailable")
+    assert "connection refused" not in job.error["message"]
 
 
 def test_the_stage_is_empty_after_a_load(ingest: Ingest):

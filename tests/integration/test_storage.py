@@ -1,6 +1,7 @@
 """The object store: a folder, and a bucket over HTTP, behind one interface."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,60 @@ def test_a_store_that_does_not_answer_is_unavailable():
     options = _object_store("s3://k:s@bucket?endpoint=http://127.0.0.1:1")["OPTIONS"]
     with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1:1"):
         S3Store(S3Storage(**options)).stat(KEY)
+
+
+# --- A folder's own traps -------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> FolderStore:
+    """A folder with an object of tenant t2, and a file beside the store."""
+    (tmp_path / "outside.csv").write_text("secret")
+    found = FolderStore(FileSystemStorage(location=tmp_path / "objects"))
+    found.write("tenants/t2/a.csv", io.BytesIO(b"of t2"))
+    found.write(KEY, io.BytesIO(CONTENT))
+    return found
+
+
+@pytest.mark.parametrize("target", ["../t2/a.csv", "../../../outside.csv"])
+def test_a_link_out_of_the_tenants_folder_leads_nowhere(
+    folder: FolderStore, target: str
+):
+    link = Path(folder.storage.path("tenants/t1/link.csv"))
+    link.symlink_to(target)
+    assert link.is_file()
+    with pytest.raises(ObjectMissingError):
+        folder.stat("tenants/t1/link.csv")
+
+
+def test_a_linked_folder_is_not_written_through(folder: FolderStore, tmp_path: Path):
+    Path(folder.storage.path("tenants/t1/rejects")).symlink_to("../t2")
+    with pytest.raises(ObjectMissingError):
+        folder.write("tenants/t1/rejects/a.csv", io.BytesIO(b"x"))
+    assert (tmp_path / "objects/tenants/t2/a.csv").read_bytes() == b"of t2"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a.csv/below", "pipe", "folder"])
+def test_what_is_no_file_is_missing(folder: FolderStore, name: str):
+    os.mkfifo(folder.storage.path("tenants/t1/pipe"))
+    Path(folder.storage.path("tenants/t1/folder")).mkdir()
+    with pytest.raises(ObjectMissingError):
+        folder.stat(f"tenants/t1/{name}")
+
+
+@pytest.mark.parametrize("size", [len(CONTENT), BLOCK_BYTES + 1], ids=["same", "cut"])
+def test_a_file_changed_in_place_is_not_read_on(folder: FolderStore, size: int):
+    item = folder.stat(KEY)
+    blocks = folder.blocks(item, 0)
+    assert next(blocks) == CONTENT[:BLOCK_BYTES]
+    path = Path(folder.storage.path(KEY))
+    with path.open("r+b") as file:
+        file.truncate(size)
+        file.seek(BLOCK_BYTES)
+        file.write(b"!")
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    with pytest.raises(ObjectChangedError):
+        list(blocks)
 
 
 # --- Paths ----------------------------------------------------------------------------
