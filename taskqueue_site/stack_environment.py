@@ -1,7 +1,6 @@
 """The variables that the one-machine stack supplies for those that nobody set."""
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +60,7 @@ def published(values: Mapping[str, str], directory: Path) -> Iterator[None]:
     broken = [name for name, value in values.items() if "\n" in value]
     if broken:
         raise ServiceError(f"{', '.join(broken)} must not hold a line break")
-    lines = (f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+    lines = (f"{name}={value}\n" for name, value in values.items())
     write_private(directory / FILE_NAME, "".join(lines))
     try:
         yield

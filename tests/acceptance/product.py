@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -138,7 +137,7 @@ class Product:
 
     def _embedded_url(self) -> str:
         lines = (self.data / "stack.env").read_text().splitlines()
-        pairs = dict(shlex.split(line)[0].split("=", 1) for line in lines)
+        pairs = dict(line.split("=", 1) for line in lines)
         return pairs["DATABASE_URL"]
 
 

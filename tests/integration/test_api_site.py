@@ -146,8 +146,12 @@ def test_describing_warns_of_nothing(tmp_path: Path):
 
 
 def test_no_such_path(visitor: Client):
-    for path in ("/", "/nope", "/jobs/", "/enqueue/ingest/", "/enqueue"):
+    for path in ("/nope", "/jobs/", "/enqueue/ingest/", "/enqueue"):
         assert_problem(visitor.get(path), 404, "not_found")
+
+
+def test_the_address_alone_leads_to_the_admin(visitor: Client):
+    assert visitor.get("/").headers["Location"] == "/admin/"
 
 
 def test_the_admin_keeps_its_own_pages(visitor: Client):
