@@ -9,7 +9,8 @@ Source
 
 Differences
     An item knows its live entry, so a stale one is told by identity and no table of
-    entries is kept; the heap is rebuilt before stale entries outnumber live ones.
+    entries is kept; the first item changes its place without leaving an entry behind;
+    the heap is rebuilt before stale entries outnumber live ones.
 
 Invariants
     1. The list is a heap.
@@ -20,12 +21,13 @@ Cost
     O(log n) amortised for put and discard, O(1) amortised for first.
 
 Limits
-    An item stands in one ranking at a time.
+    An item stands in one ranking at a time. Items are compared when their keys are
+    equal.
 """
 # ruff: noqa: S101 - invariants are asserted
 
 from collections.abc import Iterator
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any, Generic, TypeVar
 
 __all__ = ["Ranked", "Ranking"]
@@ -50,15 +52,14 @@ class Ranking(Generic[RankedT]):
     """Items in the order of their keys; a changed key is pushed again.
 
     The old entry stays behind until it surfaces or until a rebuild, and is told from
-    the live one by identity. Equal keys keep the order in which they were put.
+    the live one by identity.
     """
 
-    __slots__ = ("_heap", "_live", "_serial")
+    __slots__ = ("_heap", "_live")
 
     def __init__(self) -> None:
         self._heap: list[tuple[Any, ...]] = []
         self._live = 0
-        self._serial = 0
 
     def __len__(self) -> int:
         return self._live
@@ -66,26 +67,28 @@ class Ranking(Generic[RankedT]):
     def __iter__(self) -> Iterator[RankedT]:
         return (entry[-1] for entry in self._heap if entry[-1].entry is entry)
 
-    def put(self, item: RankedT, key: tuple[Any, ...]) -> None:
-        """Rank the item under this key, whether or not it was ranked before."""
-        if item.entry is None:
+    def put(self, entry: tuple[Any, ...]) -> None:
+        """Rank an item, the last of the entry, under the rest of it as its key.
+
+        It does not matter whether the item was ranked before.
+        """
+        item, heap = entry[-1], self._heap
+        before, item.entry = item.entry, entry
+        if not before:
             self._live += 1
-        elif item.entry[:-2] == key:
-            return
-        # The serial keeps a comparison from ever reaching the item.
-        self._serial += 1
-        item.entry = (*key, self._serial, item)
-        heappush(self._heap, item.entry)
-        if len(self._heap) > 2 * self._live + _SLACK:
-            self._rebuild()
+            heappush(heap, entry)
+        elif heap[0] is before:
+            heapreplace(heap, entry)
+        else:
+            heappush(heap, entry)
+            self._rebuild_if_stale()
 
     def discard(self, item: RankedT) -> None:
         """Take the item out if it is in."""
-        if item.entry is not None:
-            item.entry = None
+        if item.entry:
             self._live -= 1
-            if len(self._heap) > 2 * self._live + _SLACK:
-                self._rebuild()
+            item.entry = None
+            self._rebuild_if_stale()
 
     def first(self) -> RankedT | None:
         """Return the item with the smallest key, leaving it in."""
@@ -98,12 +101,13 @@ class Ranking(Generic[RankedT]):
             heappop(heap)
         return None
 
-    def _rebuild(self) -> None:
-        self._heap = [e for e in self._heap if e[-1].entry is e]
-        heapify(self._heap)
+    def _rebuild_if_stale(self) -> None:
+        if len(self._heap) > 2 * self._live + _SLACK:
+            self._heap = [e for e in self._heap if e[-1].entry is e]
+            heapify(self._heap)
 
     def check_invariants(self) -> None:
         heap = self._heap
-        assert all(heap[(i - 1) // 2] <= heap[i] for i in range(1, len(heap)))
+        assert not any(heap[i] < heap[(i - 1) // 2] for i in range(1, len(heap)))
         assert sum(1 for _ in self) == self._live
         assert len(heap) <= 2 * self._live + _SLACK

@@ -1,10 +1,10 @@
 """Choose whose job is dispatched next, so that tenants share worker time by weight.
 
 Idea
-    Start-time fair queueing with a hold and a settlement. Every node of a tree (here:
-    tenants under one root, priority classes under each tenant) has a virtual time:
-    the worker-microseconds charged to it, divided by its weight. The eligible child
-    with the smallest virtual time goes next. What a job will cost is not known when
+    Start-time fair queueing with a hold and a settlement. Every node of a tree (tiers
+    under a root, tenants under a tier, priority classes under a tenant) has a virtual
+    time: the worker-microseconds charged to it, divided by its weight. At each level
+    the eligible child with the smallest virtual time goes next. What a job will cost is not known when
     it starts, so the estimate is charged at once (hold), more is charged while the
     job runs past it (refresh), and the sum becomes the actual cost at the end
     (settle), which may give something back.
@@ -20,11 +20,16 @@ Differences
        so a new weight binds on the jobs already waiting.
     2. A branch's clock is the largest virtual time it has served, not the smallest
        one present: a tenant that cannot run never holds the clock back.
-    3. A node that becomes eligible again (new work, cap or pause lifted) is lifted to
-       the clock: idle and gated time earns nothing. It is never lowered: debt stays.
-    4. An attempt is charged at the weight it was dispatched with, to its end. So a
-       refund undoes exactly what the hold did, and the ledger alone (cost and weight
+    3. A node that becomes eligible again (new work; a cap, a rate or a pause lifted)
+       is lifted to the clock: idle and gated time earns nothing. It is never lowered:
+       debt stays.
+    4. An attempt is charged at the weights it was dispatched with, to its end. So a
+       refund undoes exactly what the hold did, and the ledger alone (cost and weights
        of each attempt) reproduces the charges.
+    5. A tenant at its elastic cap stands behind all that are not: it goes on only
+       while no other tenant of the pool could start a job.
+    6. Tiny jobs of one tenant may be picked together, as one long job: each is charged
+       by itself, and the clocks move as for the first of them.
 
 Invariants (`check_invariants` asserts the first five)
     1. A node is ranked if and only if it could start a job now, under its present key.
@@ -37,29 +42,39 @@ Invariants (`check_invariants` asserts the first five)
     7. Clocks never go back.
 
 Bound
-    For tenants i and j that both have an eligible job waiting throughout an interval,
-    the worker time A they get in it differs by at most
+    For two children i and j of one node that both have an eligible job waiting
+    throughout an interval, the worker time A they get in it differs by at most
 
         | A_i / w_i - A_j / w_j |  <=  2 * N * K
         K = max over i and j of (max(C, hold) + delta) / w
 
-    N is the number of slots plus the jobs published but not started, C a tenant's
-    longest attempt, `hold` its largest hold, `delta` the refresh step, w the weight;
-    3 * N * K if one of them enters the interval in debt. It does not depend on the
-    quality of the estimates. It needs `refresh` for each running attempt at least
-    every `delta`. Shorter attempts are the only way to a smaller bound: a running
-    attempt is never interrupted here.
+    N is the number of slots plus the messages published but not started, C the longest
+    attempt (or bundle) below the child, `hold` its largest hold, `delta` the refresh
+    step, w the weight; 3 * N * K if one of them enters the interval in debt. Tenants of
+    different tiers add the bounds of the levels on the way to their common node. It
+    does not depend on the quality of the estimates. It needs `refresh` for each running
+    attempt at least every `delta`. Shorter attempts are the only way to a smaller
+    bound: a running attempt is never interrupted here.
+
+    Why: let e be what is charged to a child beyond what it attained, 0 <= e <= n * m
+    for n attempts in flight, m = max(hold, delta). When i was last served, at time s,
+    its virtual time was the smallest: (A_i + e_i) / w_i <= (A_j + e_j) / w_j. Since s
+    it attained at most n_i * C_i. A settlement moves charge and excess together, so A
+    alone never falls; a child that became ready after s was lifted to the clock, which
+    is i's virtual time at s or more. So A_i / w_i - A_j / w_j <= N * K at any time, and
+    over an interval both ends add up.
 
 Cost
-    O(log n) amortised for each call, n being the tenants; `snapshot`, `resume` and
-    `check_invariants` are O(n). A tenant's queues exist only while it has jobs.
+    O(log n) amortised at each level for each call, n being the children there;
+    `snapshot`, `resume` and `check_invariants` are O(n). A tenant's queues exist only
+    while it has jobs.
 
 Limits
-    One level of tenants. One thread. Charges are whole microseconds; virtual time is
-    in ticks, whole numbers, exact for the weights 1 to 16 and otherwise rounded down
-    by less than one tick (1.4 millionths of a microsecond) for each attempt. Class
-    virtual times are forgotten when a tenant has no job left, and are not part of a
-    snapshot. `remove_tenant` forgets debt: pause a tenant to keep it.
+    One thread. Charges are whole microseconds; virtual time is in ticks, whole numbers:
+    a weight counts as the nearest one that divides 720,720,000,000 from below, exact
+    for the weights 1 to 16 and within 2 in a million for any up to 1,000. Class virtual
+    times are forgotten when a tenant has no job left. `remove_tenant` forgets debt:
+    pause a tenant to keep it.
 
 >>> scheduler: FairScheduler[int] = FairScheduler()
 >>> scheduler.set_tenant("small", weight=1000)
@@ -74,22 +89,39 @@ Limits
 >>> picks
 ['large', 'small', 'large', 'small', 'large', 'large']
 """
-# ruff: noqa: N818, S101 - exceptions are named for what happened; invariants are asserted
+# ruff: noqa: S101 - exceptions are named for what happened; invariants are asserted
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Generic
 
+from fairshare import replay
+from fairshare.gates import Gate, Rate, RateGate
+from fairshare.ranking import Ranking
+from fairshare.replay import Replay
+from fairshare.snapshot import Snapshot
+from fairshare.terms import (
+    Dispatch,
+    JobAlreadyKnown,
+    JobT,
+    Sortable,
+    TenantInFlight,
+    TenantShare,
+    UnknownJob,
+    UnknownTenant,
+)
 from fairshare.tree import (
+    NO_LIMIT,
     TICKS_PER_US,
     WEIGHT_ONE,
     Branch,
     Flight,
-    Gate,
+    Node,
+    Path,
     Priority,
-    Queue,
     Tenant,
+    Tier,
     Waiting,
     place,
 )
@@ -102,6 +134,7 @@ __all__ = [
     "Gate",
     "JobAlreadyKnown",
     "Priority",
+    "Rate",
     "Snapshot",
     "TenantInFlight",
     "TenantShare",
@@ -116,93 +149,68 @@ FLOOR_US = 200
 """The least hold, in microseconds: a zero estimate must not start jobs for free."""
 
 
-class Sortable(Protocol):
-    """Whatever orders one job before another; comparable across all tenants."""
-
-    def __lt__(self, other: Any, /) -> bool: ...
-
-
-JobT = TypeVar("JobT", bound=Hashable)
-
-
-class UnknownTenant(LookupError):
-    """The tenant was never set, or was removed: call set_tenant first."""
-
-
-class UnknownJob(LookupError):
-    """The job is not in flight: it was never picked or restored, or is settled."""
-
-
-class JobAlreadyKnown(ValueError):
-    """The job is waiting or in flight already, so it cannot be restored."""
-
-
-class TenantInFlight(ValueError):
-    """The tenant has attempts in flight: pause it and settle them first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatch(Generic[JobT]):
-    """One decision: start this job and write its hold and weight to the ledger."""
-
-    job: JobT
-    tenant: str
-    held_us: int
-    weight: int  # in thousandths
-
-
-@dataclass(frozen=True, slots=True)
-class TenantShare:
-    """One tenant's numbers, for explaining why its jobs wait."""
-
-    tenant: str
-    weight: int  # in thousandths
-    virtual_time: int  # in ticks
-    ahead_us: int  # virtual time minus the clock, in microseconds at weight 1
-    used_us: int  # settled costs plus open charges since this object was made
-    in_flight: int
-    waiting: int
-    gate: Gate
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The root's clock, in ticks, and every tenant's numbers by name."""
-
-    clock: int
-    tenants: dict[str, TenantShare]
-
-
 class FairScheduler(Generic[JobT]):
     """The waiting and in-flight jobs of one pool, and the rule that orders them."""
 
     def __init__(self, *, delta_us: int = DELTA_US) -> None:
         self._delta_us = delta_us
-        self._root = Branch(WEIGHT_ONE, parent=None)
+        self._root = Branch("root", WEIGHT_ONE, parent=None)
+        self._tiers: dict[str, Tier] = {}
         self._tenants: dict[str, Tenant] = {}
-        self._waiting: dict[JobT, Waiting] = {}
-        self._flights: dict[JobT, Flight] = {}
+        self._jobs: dict[JobT, Waiting | Flight] = {}
+        self._serial = 0
+        # Shut rate gates, in the order of opening. One that holds no work may be out.
+        self._shut: Ranking[RateGate] = Ranking()
+        self._replay = Replay()
 
-    # Tenants
+    # Tiers and tenants
+
+    def set_tier(self, tier: str, *, weight: int, cap: int | None = None) -> None:
+        """Create the tier or change it, effective from the next charge.
+
+        `weight` is in thousandths; `cap` limits the attempts in flight of all its
+        tenants, None meaning no limit. Raises ValueError for a weight below 1 or a
+        negative cap.
+        """
+        _check_limits(tier, weight, cap)
+        node = self._tier(tier)
+        self._root.reweigh(node, weight)
+        node.limit = NO_LIMIT if cap is None else cap
+        self._root.place(node)
 
     def set_tenant(
-        self, tenant: str, *, weight: int, cap: int | None = None, paused: bool = False
+        self,
+        tenant: str,
+        *,
+        weight: int,
+        tier: str = "standard",
+        cap: int | None = None,
+        elastic_cap: int | None = None,
+        rate: Rate | None = None,
+        paused: bool = False,
     ) -> None:
         """Create the tenant or change it, effective from the next charge.
 
-        `weight` is in thousandths (1000 is weight 1); `cap` limits its attempts in
-        flight, None meaning no limit. Raises ValueError for a weight below 1 or a
-        negative cap.
+        `weight` is in thousandths (1000 is weight 1). `cap` limits its attempts in
+        flight; `elastic_cap` does so only while another tenant could start a job;
+        `rate` limits its dispatches over time, and needs the time in each `pick`.
+        None means no limit. A tier that was never set has weight 1; a tenant that
+        changes tiers takes its debt along, and its attempts in flight stay charged
+        where they started. Raises ValueError for a weight below 1 or a negative cap.
         """
-        if weight < 1:
-            raise ValueError(f"weight of {tenant} is {weight}; it must be at least 1")
-        if cap is not None and cap < 0:
-            raise ValueError(f"cap of {tenant} is {cap}; it must not be negative")
+        _check_limits(tenant, weight, cap, elastic_cap)
+        parent = self._tier(tier)
         node = self._tenants.get(tenant)
         if node is None:
-            node = self._tenants[tenant] = Tenant(tenant, weight, self._root)
-        node.weight, node.cap, node.is_paused = weight, cap, paused
-        self._root.place(node)
+            node = self._tenants[tenant] = Tenant(tenant, weight, parent)
+        elif node.parent is not parent:
+            self._move(node, parent)
+        parent.reweigh(node, weight)
+        node.cap, node.elastic_cap, node.is_paused = cap, elastic_cap, paused
+        self._set_rate(node, rate)
+        node.update_limits()
+        self._await_opening(node)
+        place(node)
 
     def remove_tenant(self, tenant: str) -> None:
         """Forget the tenant, its waiting jobs and its debt.
@@ -213,9 +221,12 @@ class FairScheduler(Generic[JobT]):
         if node.in_flight:
             raise TenantInFlight(f"{tenant} has {node.in_flight} attempts in flight")
         for queue in node.queues.values():
-            for waiting in queue.jobs:
-                del self._waiting[waiting.job]
-        self._root.ready.discard(node)
+            for job in queue.jobs():
+                del self._jobs[job]
+        self._set_rate(node, None)
+        node.parent.remove(node)
+        place(node.parent)
+        self._replay.forget(node)
         del self._tenants[tenant]
 
     # Waiting jobs
@@ -235,44 +246,64 @@ class FairScheduler(Generic[JobT]):
         unknown priority.
         """
         node = self._tenant(tenant)
-        if job in self._waiting or job in self._flights:
+        if job in self._jobs:
             return False
         queue = node.queue(Priority(priority))
-        waiting = self._waiting[job] = Waiting(job, order, queue)
-        queue.jobs.put(waiting, (order,))
-        if queue.head() is waiting:
+        self._serial += 1
+        waiting = self._jobs[job] = (order, self._serial, job, queue)
+        queue.add(waiting)
+        if queue.head is waiting:
             place(queue)
+            self._await_opening(node)
         return True
 
     def withdraw(self, job: JobT) -> bool:
         """Forget a waiting job that may not start; return whether it was known."""
-        waiting = self._waiting.pop(job, None)
-        if waiting is None:
+        waiting = self._jobs.get(job)
+        if waiting is None or isinstance(waiting, Flight):
             return False
-        waiting.queue.jobs.discard(waiting)
-        place(waiting.queue)
-        waiting.queue.tenant.forget_queues_if_drained()
+        del self._jobs[job]
+        queue = waiting[-1]
+        queue.withdraw(waiting)
+        place(queue)
+        queue.parent.forget_queues_if_drained()
         return True
 
     # Decisions and charges
 
-    def pick(self, estimate: Callable[[str, JobT], int] | int) -> Dispatch[JobT] | None:
+    def pick(
+        self,
+        estimate: Callable[[str, JobT], int] | int,
+        *,
+        now_us: int = 0,
+        tenant: str | None = None,
+    ) -> Dispatch[JobT] | None:
         """Choose the next job, charge its hold and count it in flight.
 
         `estimate` is the expected cost in microseconds, or a function of tenant and
-        job that gives it. Returns None if no job is eligible. Whatever `estimate`
-        raises leaves everything as it was.
+        job that gives it. `now_us` opens rate gates; any origin will do. With
+        `tenant`, the choice is among that tenant's jobs, for a message that carries
+        several: to the others it counts as one long job, so no clock moves. Returns
+        None if no job is eligible. Whatever `estimate` raises leaves everything as it
+        was.
         """
-        waiting = self._root.head()
+        if self._replay.is_open:
+            self._replay.end()
+        self._open_gates(now_us)
+        waiting = self._root.head if tenant is None else self._head_of(tenant)
         if waiting is None:
             return None
-        job, queue, tenant = waiting.job, waiting.queue, waiting.queue.tenant
-        cost = estimate if isinstance(estimate, int) else estimate(tenant.name, job)
+        _, _, job, queue = waiting
+        node = queue.parent
+        cost = estimate if isinstance(estimate, int) else estimate(node.name, job)
         held_us = max(FLOOR_US, _checked(cost))
-        del self._waiting[job]
-        queue.jobs.discard(waiting)
-        self._launch(job, queue, held_us, tenant.weight)
-        return Dispatch(job, tenant.name, held_us, tenant.weight)
+        weight, tier_weight = node.weight, node.parent.weight
+        queue.pop()
+        if node.rate_gate is not None:
+            self._take_rate(node, node.rate_gate, now_us)
+        path = queue.path(weight, tier_weight)
+        self._launch(job, path, held_us, served=path if tenant is None else path[:1])
+        return Dispatch(job, node.name, held_us, weight, tier_weight)
 
     def refresh(self, job: JobT, elapsed_us: int) -> None:
         """Charge a running attempt ahead, once it has run as long as it is charged.
@@ -282,7 +313,7 @@ class FairScheduler(Generic[JobT]):
         flight = self._flight(job)
         if _checked(elapsed_us) >= flight.charged_us:
             flight.charge(elapsed_us + self._delta_us)
-            place(flight.queue)
+            self._place(flight)
 
     def settle(self, job: JobT, actual_us: int) -> None:
         """Make the attempt's charge its actual cost, and count it out of flight.
@@ -291,26 +322,41 @@ class FairScheduler(Generic[JobT]):
         """
         flight = self._flight(job)
         flight.charge(_checked(actual_us))
-        del self._flights[job]
-        flight.queue.tenant.in_flight -= 1
+        del self._jobs[job]
+        for node, _ in flight.path:
+            node.in_flight -= 1
         # After the charge: a tenant held by its cap must be lifted from its true
         # virtual time, not from one that still holds the estimate.
-        place(flight.queue)
-        flight.queue.tenant.forget_queues_if_drained()
+        self._place(flight)
+        flight.queue.parent.forget_queues_if_drained()
 
-    # Rebuilding from the ledger
+    def next_opening_us(self) -> int | None:
+        """Return when the first rate gate that holds waiting work opens, if any."""
+        while (gate := self._shut.first()) is not None:
+            node = self._tenants[gate.tenant]
+            if node.head is not None and not node.is_paused:
+                return gate.opens_us
+            self._shut.discard(gate)
+        return None
 
-    def resume(self, *, clock: int, virtual_times: Mapping[str, int]) -> None:
-        """Take over the clock and the tenants' virtual times of a snapshot.
+    # Rebuilding from a snapshot and the ledger
 
-        Call it after set_tenant and before anything is charged or offered. Raises
-        UnknownTenant.
+    def snapshot(self) -> Snapshot:
+        """Return what `resume` needs: clocks, and virtual times without open charges.
+
+        O(n) in tenants and jobs.
         """
-        self._root.clock = clock
-        for tenant, virtual_time in virtual_times.items():
-            node = self._tenant(tenant)
-            node.virtual_time = virtual_time
-            self._root.place(node)
+        return replay.take(self._root, self._tiers, self._tenants, self._flights())
+
+    def resume(self, snapshot: Snapshot) -> None:
+        """Take over the clocks and virtual times of a snapshot.
+
+        Call it after set_tier and set_tenant and before anything is charged, restored
+        or offered. Tiers and tenants that are no longer set are passed over.
+        """
+        self._replay.resume(snapshot, self._root, self._tiers, self._tenants)
+        for tenant in self._tenants.values():
+            self._await_opening(tenant)
 
     def restore(
         self,
@@ -320,62 +366,109 @@ class FairScheduler(Generic[JobT]):
         held_us: int,
         weight: int,
         priority: int = Priority.NORMAL,
+        tier_weight: int = WEIGHT_ONE,
     ) -> None:
         """Replay the dispatch of an attempt that is in flight in the ledger.
 
-        Call it in the order of dispatch. Caps are not asked: the attempt runs.
+        Call it in the order of dispatch. Gates are not asked: the attempt runs.
         Raises UnknownTenant or JobAlreadyKnown.
         """
         queue = self._tenant(tenant).queue(Priority(priority))
-        if job in self._waiting or job in self._flights:
+        if job in self._jobs:
             raise JobAlreadyKnown(f"{job!r} is waiting or in flight")
-        self._launch(job, queue, _checked(held_us), weight)
+        path = queue.path(weight, tier_weight)
+        self._replay.lift(path)
+        self._launch(job, path, _checked(held_us), served=path)
 
-    def charge(self, tenant: str, amount_us: int, weight: int) -> None:
-        """Replay an attempt that is settled in the ledger. Raises UnknownTenant."""
-        node = self._tenant(tenant)
-        self._root.serve(node)
-        node.charge(0, _checked(amount_us), weight)
-        self._root.place(node)
+    def charge(
+        self,
+        tenant: str,
+        amount_us: int,
+        weight: int,
+        *,
+        tier_weight: int = WEIGHT_ONE,
+        priority: int = Priority.NORMAL,
+    ) -> None:
+        """Replay an attempt that is settled in the ledger, but not in the snapshot.
+
+        Call it in the order of dispatch. Raises UnknownTenant.
+        """
+        queue = self._tenant(tenant).queue(Priority(priority))
+        flight = Flight(queue.path(weight, tier_weight))
+        self._replay.lift(flight.path)
+        for node, _ in flight.path:
+            assert node.parent is not None
+            node.parent.serve(node)
+        flight.charge(_checked(amount_us))
+        self._place(flight)
 
     # Looking in
 
     def share(self, tenant: str) -> TenantShare:
         """Return one tenant's numbers. Raises UnknownTenant."""
         node = self._tenant(tenant)
+        gate = node.gate()
+        opens = node.rate_gate if gate is Gate.RATE else None
         return TenantShare(
             tenant=tenant,
+            tier=node.parent.name,
             weight=node.weight,
+            entitled=_part(node) * _part(node.parent),
             virtual_time=node.virtual_time,
-            ahead_us=(node.virtual_time - self._root.clock) // TICKS_PER_US,
+            ahead_us=(node.virtual_time - node.parent.clock) // TICKS_PER_US,
             used_us=node.used_us,
             in_flight=node.in_flight,
             waiting=node.waiting(),
-            gate=node.gate(),
+            gate=gate,
+            gate_opens_us=None if opens is None else opens.opens_us,
         )
 
-    def snapshot(self) -> Snapshot:
-        """Return the clock and every tenant's numbers."""
-        shares = {tenant: self.share(tenant) for tenant in self._tenants}
-        return Snapshot(self._root.clock, shares)
+    def contenders(self, most: int) -> list[str]:
+        """Return tenants that could start a job now, at most so many, in no order."""
+        tenants = (t for tier in self._root.ready for t in tier.ready)  # type: ignore[attr-defined]
+        return [tenant.name for tenant in islice(tenants, most)]
+
+    def best_waiting(self, tenant: str) -> Priority | None:
+        """Return the highest class in which a job of the tenant could start now.
+
+        Raises UnknownTenant.
+        """
+        node = self._tenant(tenant)
+        if not node.may_start():
+            return None
+        return min(p for p, queue in node.queues.items() if queue.head is not None)
 
     def check_invariants(self) -> None:
         """Assert invariants 1 to 5 of the module; for tests, O(all jobs)."""
-        assert not self._waiting.keys() & self._flights.keys()
-        flights = Counter(f.queue.tenant.name for f in self._flights.values())
-        open_us: Counter[str] = Counter()
-        for flight in self._flights.values():
-            assert flight.charged_us >= flight.held_us
-            open_us[flight.queue.tenant.name] += flight.charged_us
-        for name, node in self._tenants.items():
-            assert node.in_flight == flights[name]
-            assert node.used_us >= open_us[name]
-            node.check_invariants()
-        self._root.check_children(self._tenants.values())
-        assert len(self._waiting) == sum(n.waiting() for n in self._tenants.values())
-        for job, waiting in self._waiting.items():
-            assert waiting.job == job
-            assert waiting.entry is not None
+        flights: Counter[Node] = Counter()
+        open_us: Counter[Node] = Counter()
+        for flight in self._flights():
+            for node, _ in flight.path:
+                flights[node] += 1
+                open_us[node] += flight.charged_us
+        for node in self._nodes():
+            assert node.in_flight == flights[node]
+            assert node.used_us >= open_us[node]
+        self._root.check_children(self._tiers.values())
+        for tier in self._tiers.values():
+            tier.check_children([t for t in self._tenants.values() if t.parent is tier])
+        for tenant in self._tenants.values():
+            tenant.check_invariants()
+        known = sum(tenant.waiting() for tenant in self._tenants.values())
+        assert len(self._jobs) == known + sum(1 for _ in self._flights())
+        for tenant in self._tenants.values():
+            self._check_tenant(tenant)
+        self._shut.check_invariants()
+
+    def _check_tenant(self, tenant: Tenant) -> None:
+        for queue in tenant.queues.values():
+            for job in queue.jobs():
+                waiting = self._jobs[job]
+                assert not isinstance(waiting, Flight)
+                assert waiting[-1] is queue
+        if tenant.head is not None and tenant.is_shut() and not tenant.is_paused:
+            assert tenant.rate_gate is not None
+            assert tenant.rate_gate.entry
 
     # Private
 
@@ -385,20 +478,87 @@ class FairScheduler(Generic[JobT]):
         except KeyError:
             raise UnknownTenant(f"{tenant} is not set; call set_tenant first") from None
 
-    def _flight(self, job: JobT) -> Flight:
-        try:
-            return self._flights[job]
-        except KeyError:
-            raise UnknownJob(f"{job!r} is not in flight") from None
+    def _tier(self, tier: str) -> Tier:
+        node = self._tiers.get(tier)
+        if node is None:
+            node = self._tiers[tier] = Tier(tier, WEIGHT_ONE, self._root)
+        return node
 
-    def _launch(self, job: JobT, queue: Queue, held_us: int, weight: int) -> None:
-        tenant = queue.tenant
-        self._root.serve(tenant)
-        tenant.serve(queue)
-        flight = self._flights[job] = Flight(queue, held_us, weight)
+    def _flight(self, job: JobT) -> Flight:
+        flight = self._jobs.get(job)
+        if not isinstance(flight, Flight):
+            raise UnknownJob(f"{job!r} is not in flight")
+        return flight
+
+    def _flights(self) -> Iterator[Flight]:
+        return (f for f in self._jobs.values() if isinstance(f, Flight))
+
+    def _nodes(self) -> Iterator[Node]:
+        yield from self._tiers.values()
+        for tenant in self._tenants.values():
+            yield tenant
+            yield from tenant.queues.values()
+
+    def _head_of(self, tenant: str) -> Waiting | None:
+        node = self._tenant(tenant)
+        return node.head if node.may_start() else None
+
+    def _launch(self, job: JobT, path: Path, held_us: int, *, served: Path) -> None:
+        flight = self._jobs[job] = Flight(path)
+        for node, _ in served:
+            assert node.parent is not None
+            node.parent.serve(node)
+        for node, _ in path:
+            node.in_flight += 1
         flight.charge(held_us)
-        tenant.in_flight += 1
-        place(queue)
+        self._place(flight)
+
+    def _place(self, flight: Flight) -> None:
+        place(flight.queue)
+        tier = flight.path[-1][0]
+        if flight.queue.parent.parent is not tier:  # the tenant has moved since
+            place(tier)
+
+    def _move(self, node: Tenant, tier: Tier) -> None:
+        before, ahead = node.parent, node.virtual_time - node.parent.clock
+        before.remove(node)
+        place(before)
+        node.parent = tier
+        node.virtual_time = tier.clock + ahead
+
+    # Rate gates
+
+    def _set_rate(self, node: Tenant, rate: Rate | None) -> None:
+        if node.rate == rate:
+            return
+        gate = node.rate_gate
+        if gate is not None:
+            self._shut.discard(gate)
+        if rate is None:
+            node.rate_gate = None
+        elif gate is None:
+            node.rate_gate = RateGate(rate, node.name)
+        else:
+            gate.change(rate)
+
+    def _take_rate(self, node: Tenant, gate: RateGate, now_us: int) -> None:
+        gate.take(now_us)
+        if gate.is_shut:
+            node.update_limits()
+            self._await_opening(node)
+
+    def _await_opening(self, node: Tenant) -> None:
+        gate = node.rate_gate
+        if gate is not None and gate.is_shut and not gate.entry:
+            self._shut.put((gate.opens_us, node.name, gate))
+
+    def _open_gates(self, now_us: int) -> None:
+        while (gate := self._shut.first()) is not None and gate.opens_us <= now_us:
+            self._shut.discard(gate)
+            gate.is_shut = False
+            node = self._tenants[gate.tenant]
+            node.update_limits()
+            place(node)
 
 
 def _checked(cost_us: int) -> int:
@@ -408,3 +568,18 @@ def _checked(cost_us: int) -> int:
     if cost_us < 0:
         raise ValueError(f"a cost is not negative, but {cost_us} was given")
     return cost_us
+
+
+def _check_limits(name: str, weight: int, *caps: int | None) -> None:
+    if weight < 1:
+        raise ValueError(f"weight of {name} is {weight}; it must be at least 1")
+    for cap in caps:
+        if cap is not None and cap < 0:
+            raise ValueError(f"cap of {name} is {cap}; it must not be negative")
+
+
+def _part(node: Node) -> float:
+    """Return the node's part of its parent's weight, counting it in if it is idle."""
+    assert isinstance(node.parent, Branch)
+    total = node.parent.ready_weight + (0 if node.entry else node.weight)
+    return node.weight / total

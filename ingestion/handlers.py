@@ -187,7 +187,7 @@ def _close(progress: Progress, paths: dict[str, Any]) -> Checkpoint:
         state=IngestedFile.State.LOADED, loaded_at=Now(), **paths
     )
     checkpoint = progress.checkpoint()
-    return replace(checkpoint, done=progress.item.size)
+    return replace(checkpoint, done=progress.item.size, is_last=True)
 
 
 def mark_failed(job_id: UUID) -> None:

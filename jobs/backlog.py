@@ -1,45 +1,52 @@
-"""What the dispatcher reads from the ledger."""
+"""What the dispatcher reads from the ledger; each statement is bounded by a limit."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from uuid import UUID
 
-from django.db import connection
+from jobs.statements import rows
 
 
 @dataclass(frozen=True, slots=True)
 class TenantConfig:
-    """What the scheduler must know of a tenant; weight in thousandths."""
+    """What the scheduler must know of a tenant; weights in thousandths."""
 
     slug: str
     weight: int
     cap: int | None
+    #: Jobs per 1000 seconds, and how many at once after a quiet while.
+    rate: int | None
+    burst: int | None
     is_paused: bool
     pool: str
+    tier: str
+    tier_weight: int
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A queued job near the front of its tenant's line."""
+    """A queued job near the front of its tenant's line; ids sort by arrival."""
 
-    job_id: UUID
+    job_id: str
     tenant: str
     kind: str
     priority: int
+    #: Whether it was lost with a bundle before, and so travels alone.
+    is_suspect: bool
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAttempt:
-    """An attempt that was dispatched and is not settled."""
+    """An attempt as another leader dispatched it."""
 
     attempt_id: int
-    job_id: UUID
+    job_id: str
     tenant: str
     kind: str
     priority: int
     pool: str
     held_us: int
     weight: int
+    tier_weight: int
     is_started: bool
 
 
@@ -48,13 +55,17 @@ class Standing:
     """How an attempt stands: its settled cost, or how long it has run so far."""
 
     attempt_id: int
+    outcome: str | None
     settled_us: int | None
+    is_started: bool
     elapsed_us: int
 
 
 _TENANTS = """
-SELECT t.slug, COALESCE((q.weight * 1000)::bigint, 1000), q.max_in_flight, t.is_paused,
-       COALESCE(NULLIF(t.pool, ''), tier.default_pool)
+SELECT t.slug, COALESCE((q.weight * 1000)::bigint, 1000), q.max_in_flight,
+       (q.rate_per_second * 1000)::bigint, q.burst, t.is_paused,
+       COALESCE(NULLIF(t.pool, ''), tier.default_pool),
+       tier.name, (tier.weight * 1000)::bigint
 FROM tenants_tenant t
 JOIN tenants_tier tier ON tier.name = t.tier_id
 LEFT JOIN quotas_quota q ON q.tenant_id = t.slug
@@ -62,25 +73,32 @@ LEFT JOIN quotas_quota q ON q.tenant_id = t.slug
 
 # The classes are named one by one so that each look-up is a short index range.
 _HEADS = """
-SELECT head.id, t.slug, head.kind, head.priority
-FROM tenants_tenant t
+SELECT head.id::text, t.slug, head.kind, head.priority, head.innocent_count > 0
+FROM unnest(%(tenants)s::text[]) AS t (slug)
 CROSS JOIN (VALUES (0), (1), (2), (3)) AS class (priority)
 CROSS JOIN LATERAL (
-    SELECT j.id, j.kind, j.priority FROM jobs_job j
+    SELECT j.id, j.kind, j.priority, j.innocent_count FROM jobs_job j
     WHERE j.tenant_id = t.slug AND j.priority = class.priority AND j.state = 'queued'
     ORDER BY j.id LIMIT %(limit)s
 ) AS head
 """
 
-_OPEN = """
-SELECT a.id, a.job_id, a.tenant_id, j.kind, j.priority, a.pool, a.held_us, a.weight,
-       a.started_at IS NOT NULL
-FROM jobs_attempt a JOIN jobs_job j ON j.id = a.job_id
-WHERE a.outcome IS NULL ORDER BY a.id
+# A loose index scan: from one tenant with queued work to the next.
+_BACKLOGGED = """
+WITH RECURSIVE walk (slug, place) AS (
+    (SELECT tenant_id, 1 FROM jobs_job WHERE state = 'queued' AND tenant_id > %(after)s
+     ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.tenant_id FROM jobs_job j
+            WHERE j.state = 'queued' AND j.tenant_id > walk.slug
+            ORDER BY j.tenant_id LIMIT 1), place + 1
+    FROM walk WHERE walk.slug IS NOT NULL AND place < %(limit)s
+)
+SELECT slug FROM walk WHERE slug IS NOT NULL
 """
 
 _STANDINGS = """
-SELECT id, settled_us,
+SELECT id, outcome, settled_us, started_at IS NOT NULL,
        COALESCE(extract(epoch FROM clock_timestamp() - started_at) * 1000000, 0)::bigint
 FROM jobs_attempt WHERE id = ANY(%(ids)s)
 """
@@ -94,36 +112,28 @@ GROUP BY pool
 
 def tenant_configs() -> list[TenantConfig]:
     """Return what the scheduler must know of every tenant."""
-    with connection.cursor() as cursor:
-        cursor.execute(_TENANTS)
-        return [TenantConfig(*row) for row in cursor.fetchall()]
+    return [TenantConfig(*row) for row in rows(_TENANTS, {})]
 
 
-def heads(*, limit: int) -> list[Head]:
-    """Return the first queued jobs of each class of each tenant, oldest first."""
-    with connection.cursor() as cursor:
-        cursor.execute(_HEADS, {"limit": limit})
-        return [Head(*row) for row in cursor.fetchall()]
+def heads(tenants: Collection[str], *, limit: int) -> list[Head]:
+    """Return the first queued jobs of each class of these tenants, oldest first."""
+    values = {"tenants": list(tenants), "limit": limit}
+    return [Head(*row) for row in rows(_HEADS, values)]
 
 
-def open_attempts() -> list[OpenAttempt]:
-    """Return every attempt that is not settled, in the order of dispatch."""
-    with connection.cursor() as cursor:
-        cursor.execute(_OPEN)
-        return [OpenAttempt(*row) for row in cursor.fetchall()]
+def backlogged(*, after: str, limit: int) -> list[str]:
+    """Return the next tenants that have queued work, in the order of their names."""
+    found = rows(_BACKLOGGED, {"after": after, "limit": limit})
+    return [slug for (slug,) in found]
 
 
 def standings(attempt_ids: Collection[int]) -> list[Standing]:
     """Return how these attempts stand now."""
     if not attempt_ids:
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(_STANDINGS, {"ids": list(attempt_ids)})
-        return [Standing(*row) for row in cursor.fetchall()]
+    return [Standing(*row) for row in rows(_STANDINGS, {"ids": list(attempt_ids)})]
 
 
 def slots(*, fresh_seconds: int) -> dict[str, int]:
     """Return how many slots each pool's live workers have."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SLOTS, {"fresh": fresh_seconds})
-        return dict(cursor.fetchall())
+    return {pool: int(sum_) for pool, sum_ in rows(_SLOTS, {"fresh": fresh_seconds})}

@@ -1,16 +1,16 @@
 """The dispatcher: hands jobs to workers in the order fair share gives.
 
 One leader at a time (jobs/leadership.py). Its memory holds a scheduler for each pool
-and is rebuilt from the ledger when it starts to lead; the ledger's statements decide
-what really happens. Work is published just in time: never more than the free slots.
+(jobs/pool.py) and the heads of the tenants' lines (jobs/lines.py); it is rebuilt from
+the ledger when it starts to lead, and the ledger's statements decide what really
+happens. Work is published just in time: for slots that are free or about to be.
 """
 
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from typing import Final
-from uuid import UUID
 
 import redis
 from django.conf import settings
@@ -18,12 +18,22 @@ from django.db import Error, connection
 from kombu.exceptions import KombuError
 
 from fairshare.estimator import CostEstimator
-from fairshare.scheduler import Dispatch, FairScheduler, UnknownTenant
-from jobs import backlog, handlers, leadership, ledger, wake
-from jobs.backlog import OpenAttempt, TenantConfig
+from jobs import (
+    backlog,
+    handlers,
+    leadership,
+    ledger,
+    pressure,
+    snapshots,
+    sweeps,
+    wake,
+)
+from jobs.backlog import TenantConfig
 from jobs.broker import Publisher
 from jobs.ledger import Pick
 from jobs.lifecycle import State
+from jobs.lines import Lines
+from jobs.pool import Bundle, Pool
 from jobs.queues import pool_queue
 from tenants.scoping import all_tenants
 
@@ -31,41 +41,14 @@ logger = logging.getLogger(__name__)
 
 LEASE_NAME: Final = "dispatcher"
 LEASE_TTL_SECONDS: Final = 4.0
-#: How often the lease is renewed, the settings are read and the sweep runs.
+#: How often the lease is renewed, the settings are read and the sweeps run.
 ROUND_SECONDS: Final = 1.0
 #: Longest wait for a wake while work is in flight or waiting.
 IDLE_WAIT_SECONDS: Final = 0.5
+#: How often workers are told who waits.
+PRESSURE_SECONDS: Final = 0.2
 #: A worker that has not reported for so long has no slots.
 WORKER_FRESH_SECONDS: Final = 8
-#: Queued jobs looked at for each priority class of each tenant.
-HEADS_PER_CLASS: Final = 32
-
-
-@dataclass(slots=True)
-class Flight:
-    """An attempt at work, as the dispatcher remembers it."""
-
-    job_id: UUID
-    tenant: str
-    kind: str
-
-
-@dataclass(slots=True)
-class Pool:
-    """One pool's scheduler and what it has in flight."""
-
-    name: str
-    scheduler: FairScheduler[UUID] = field(default_factory=FairScheduler)
-    flights: dict[int, Flight] = field(default_factory=dict)
-    kinds: dict[UUID, str] = field(default_factory=dict)
-    #: Attempts in the ledger that the broker does not have yet.
-    unpublished: list[int] = field(default_factory=list)
-    slots: int = 0
-
-    @property
-    def free(self) -> int:
-        """Return how many jobs may be published now."""
-        return max(0, self.slots - len(self.flights))
 
 
 class Dispatcher:
@@ -76,9 +59,12 @@ class Dispatcher:
         self.publisher = publisher
         self.term: int | None = None
         self.pools: dict[str, Pool] = {}
-        self.pool_of: dict[str, str] = {}
+        self.configs: dict[str, TenantConfig] = {}
+        self.lines = Lines()
         self.estimator = CostEstimator()
         self._next_round = 0.0
+        self._next_pressure = 0.0
+        self._next_snapshot = 0.0
 
     # --- The loop ---------------------------------------------------------------------
 
@@ -95,6 +81,7 @@ class Dispatcher:
             self._wait(stop)
         if self.term is not None:
             leadership.release(name=LEASE_NAME, holder=self.holder)
+        self.publisher.close()
 
     def tick(self) -> None:
         """Do what is to be done now: renew, observe, sweep, dispatch."""
@@ -105,24 +92,40 @@ class Dispatcher:
                 return
         if self.term is None:
             return
+        self.lines.want(_woken())
         with all_tenants(reason="dispatch"):
             if is_round:
                 self._sweep()
                 self._read_config()
+                self._read_slots()
             self._observe()
-            self._load()
+            self._read_lines()
+            self._keep_snapshots()
         for pool in self.pools.values():
             self._serve(pool)
+        self._tell_workers()
 
     def _wait(self, stop: threading.Event) -> None:
         if self.term is None:
             stop.wait(ROUND_SECONDS)
             return
+        if self.lines.is_behind:
+            return
         try:
-            wake.wait_for_wake(IDLE_WAIT_SECONDS)
+            wake.wait_for_wake(self._patience())
         except redis.RedisError:
             # Without Redis there are no wakes: look more often instead.
             stop.wait(0.1)
+
+    def _patience(self) -> float:
+        """Return how long to wait for a wake before something is due by itself."""
+        openings = [p.scheduler.next_opening_us() for p in self.pools.values()]
+        due = [(us - _now_us()) / 1e6 for us in openings if us is not None]
+        return max(0.001, min([IDLE_WAIT_SECONDS, *due]))
+
+    @property
+    def _lease(self) -> tuple[str, str, int]:
+        return LEASE_NAME, self.holder, self.term or 0
 
     # --- Leadership -------------------------------------------------------------------
 
@@ -142,32 +145,23 @@ class Dispatcher:
         if self.term is not None:
             logger.warning("No longer leading (term %s)", self.term)
         self.term = None
-        self.pools = {}
+        self._forget()
         self._next_round = 0.0
 
-    def _rebuild(self) -> None:
-        """Take over what is in flight, and publish again what nobody has started."""
+    def _forget(self) -> None:
         self.pools = {}
+        self.configs = {}
+        self.lines = Lines()
+
+    def _rebuild(self) -> None:
+        """Go on where the last leader stood; publish again what nobody has started."""
+        self._forget()
         with all_tenants(reason="rebuild the dispatcher"):
             self._read_config()
-            for attempt in backlog.open_attempts():
-                self._restore(attempt)
-
-    def _restore(self, attempt: OpenAttempt) -> None:
-        pool = self._pool(attempt.pool)
-        self._ensure_tenant(pool, attempt.tenant)
-        pool.scheduler.restore(
-            attempt.tenant,
-            attempt.job_id,
-            held_us=attempt.held_us,
-            weight=attempt.weight,
-            priority=attempt.priority,
-        )
-        pool.flights[attempt.attempt_id] = Flight(
-            attempt.job_id, attempt.tenant, attempt.kind
-        )
-        if not attempt.is_started:
-            pool.unpublished.append(attempt.attempt_id)
+            for name, (last_attempt_id, snapshot) in snapshots.kept().items():
+                self._pool(name).resume(last_attempt_id, snapshot)
+            for attempt, settled_us in snapshots.attempts_since():
+                self._pool(attempt.pool).replay(attempt, settled_us)
 
     # --- What the ledger says ---------------------------------------------------------
 
@@ -175,125 +169,123 @@ class Dispatcher:
         return self.pools.setdefault(name, Pool(name))
 
     def _read_config(self) -> None:
+        """Let what has changed of the tenants' settings bind on what is waiting."""
         for config in backlog.tenant_configs():
-            self._leave_pool(config)
-            self.pool_of[config.slug] = config.pool
-            self._configure(self._pool(config.pool), config)
+            before = self.configs.get(config.slug)
+            if config == before:
+                continue
+            self.configs[config.slug] = config
+            self._pool(config.pool).configure(config)
+            if before is not None and before.pool != config.pool:
+                self._pool(before.pool).leave(before)
+                self.lines.want([config.slug])
+
+    def _read_slots(self) -> None:
         slots = backlog.slots(fresh_seconds=WORKER_FRESH_SECONDS)
         for pool in self.pools.values():
-            pool.slots = int(slots.get(pool.name, 0))
-
-    def _leave_pool(self, config: TenantConfig) -> None:
-        """Dispatch nothing more from the pool that a tenant has moved out of."""
-        before = self.pool_of.get(config.slug)
-        if before not in (None, config.pool) and before in self.pools:
-            self.pools[before].scheduler.set_tenant(
-                config.slug, weight=config.weight, paused=True
-            )
-
-    @staticmethod
-    def _configure(pool: Pool, config: TenantConfig) -> None:
-        pool.scheduler.set_tenant(
-            config.slug, weight=config.weight, cap=config.cap, paused=config.is_paused
-        )
-
-    @staticmethod
-    def _ensure_tenant(pool: Pool, tenant: str) -> None:
-        """Know a tenant that moved to another pool and has attempts in this one."""
-        try:
-            pool.scheduler.share(tenant)
-        except UnknownTenant:
-            pool.scheduler.set_tenant(tenant, weight=1000)
+            pool.slots = slots.get(pool.name, 0)
 
     def _observe(self) -> None:
-        """Settle what has ended and charge what runs longer than its hold."""
         for pool in self.pools.values():
-            for standing in backlog.standings(pool.flights.keys()):
-                flight = pool.flights[standing.attempt_id]
-                if standing.settled_us is None:
-                    pool.scheduler.refresh(flight.job_id, standing.elapsed_us)
-                    continue
-                del pool.flights[standing.attempt_id]
-                pool.scheduler.settle(flight.job_id, standing.settled_us)
-                if standing.settled_us:
-                    self.estimator.observe(
-                        flight.tenant, flight.kind, standing.settled_us
-                    )
+            costs, back = pool.observe(backlog.standings(pool.flights.keys()))
+            for cost in costs:
+                self.estimator.observe(cost.tenant, cost.kind, cost.settled_us)
+            self.lines.want(back)
 
-    def _load(self) -> None:
-        for head in backlog.heads(limit=HEADS_PER_CLASS):
-            name = self.pool_of.get(head.tenant)
-            if name is None:
-                continue  # created since the last round, which will know it
-            pool = self.pools[name]
-            pool.kinds[head.job_id] = head.kind
-            pool.scheduler.offer(
-                head.tenant, head.job_id, order=head.job_id, priority=head.priority
-            )
+    def _read_lines(self) -> None:
+        for head in self.lines.read():
+            config = self.configs.get(head.tenant)
+            if config is not None:  # else created since the last round
+                self.pools[config.pool].offer(head)
+
+    def _keep_snapshots(self) -> None:
+        if time.monotonic() < self._next_snapshot:
+            return
+        self._next_snapshot = time.monotonic() + snapshots.SNAPSHOT_SECONDS
+        for pool in self.pools.values():
+            snapshots.keep(pool, lease=self._lease)
 
     def _sweep(self) -> None:
-        lost = ledger.lose_expired(max_losses=settings.MAX_LOSSES)
-        stuck = ledger.replace_not_started(
+        lost = sweeps.lose_expired(max_losses=settings.MAX_LOSSES)
+        stuck = sweeps.replace_not_started(
             timeout_seconds=settings.START_TIMEOUT_SECONDS,
             fresh_seconds=WORKER_FRESH_SECONDS,
         )
-        ledger.queue_due()
+        due = sweeps.queue_due()
         for ended in (*lost, *stuck):
             logger.warning("Job %s of %s: %s", ended.job_id, ended.tenant, ended.state)
             if ended.state == State.DEAD:
                 handlers.bury(ended.kind, ended.job_id)
+        self.lines.want(ended.tenant for ended in (*lost, *stuck, *due))
+        self.lines.sweep()
 
     # --- Dispatch ---------------------------------------------------------------------
 
     def _serve(self, pool: Pool) -> None:
-        """Fill the pool's free slots, unless the broker is away."""
+        """Fill the pool's slots, unless the broker is away."""
         if not self._publish(pool):
             return
-        picks = self._pick(pool)
-        if not picks:
+        bundles = pool.plan(self._estimate, now_us=_now_us())
+        if not bundles:
             return
-        attempts = self._dispatch(pool, picks)
-        for pick in picks:
-            attempt_id = attempts.get(pick.job)
-            kind = pool.kinds.pop(pick.job)
-            if attempt_id is None:
-                # No longer queued: cancelled, or another leader was faster.
-                pool.scheduler.settle(pick.job, 0)
-                continue
-            pool.flights[attempt_id] = Flight(pick.job, pick.tenant, kind)
-            pool.unpublished.append(attempt_id)
+        attempts = self._dispatch(pool, bundles)
+        for bundle in bundles:
+            pool.publishes(bundle, attempts)
+        for tenant in {bundle[0].tenant for bundle in bundles}:
+            self.lines.ran_low(tenant, pool.waiting(tenant))
         self._publish(pool)
-
-    def _pick(self, pool: Pool) -> list[Dispatch[UUID]]:
-        def estimate(tenant: str, job_id: UUID) -> int:
-            return self._estimate(tenant, pool.kinds[job_id])
-
-        picks: list[Dispatch[UUID]] = []
-        while len(picks) < pool.free:
-            pick = pool.scheduler.pick(estimate)
-            if pick is None:
-                break
-            picks.append(pick)
-        return picks
 
     def _estimate(self, tenant: str, kind: str) -> int:
         prior_us = handlers.prior_us(kind)
         return self.estimator.estimate(tenant, kind, prior_us=prior_us)
 
-    def _dispatch(self, pool: Pool, picks: list[Dispatch[UUID]]) -> dict[UUID, int]:
-        lease = (LEASE_NAME, self.holder, self.term or 0)
-        charges = [Pick(pick.job, pick.held_us, pick.weight) for pick in picks]
+    def _dispatch(self, pool: Pool, bundles: Sequence[Bundle]) -> dict[str, int]:
+        picks = [
+            Pick(
+                pick.job,
+                pick.held_us,
+                pick.weight,
+                pick.tier_weight,
+                is_bundled=len(bundle) > 1,
+            )
+            for bundle in bundles
+            for pick in bundle
+        ]
         with all_tenants(reason="dispatch"):
-            return ledger.dispatch(lease=lease, pool=pool.name, picks=charges)
+            return ledger.dispatch(lease=self._lease, pool=pool.name, picks=picks)
 
     def _publish(self, pool: Pool) -> bool:
         """Publish what the ledger has dispatched; False while the broker is away."""
+        if not pool.outbox:
+            return True
         queue = pool_queue(pool.name)
-        while pool.unpublished:
-            try:
-                self.publisher.publish(queue, pool.unpublished[:1])
-            except (KombuError, OSError) as error:
-                logger.warning("Unable to publish to %s: %s", queue.name, error)
-                return False
-            del pool.unpublished[:1]
+        try:
+            self.publisher.publish(queue, pool.outbox)
+        except (KombuError, OSError) as error:
+            logger.warning("Unable to publish to %s: %s", queue.name, error)
+            return False
+        pool.outbox.clear()
         return True
+
+    def _tell_workers(self) -> None:
+        if time.monotonic() < self._next_pressure:
+            return
+        self._next_pressure = time.monotonic() + PRESSURE_SECONDS
+        for pool in self.pools.values():
+            if pool.flights:
+                pressure.publish(pool.name, pool.pressure())
+
+
+#: The wall clock when this process began; steps of it since then do no harm.
+_BEGAN_US: Final = (time.time_ns() - time.monotonic_ns()) // 1000
+
+
+def _now_us() -> int:
+    return _BEGAN_US + time.monotonic_ns() // 1000
+
+
+def _woken() -> Collection[str]:
+    try:
+        return wake.woken_tenants()
+    except redis.RedisError:
+        return []

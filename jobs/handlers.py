@@ -5,6 +5,9 @@ yields a `Step`: a function that writes that piece's effects and returns the che
 to resume from. The runner calls the step inside one transaction with the checkpoint and
 the fence (jobs/runner.py), then sends the committed checkpoint back into the generator.
 What the generator returns becomes the job's result.
+
+Steps should take well under the kind's quantum: between two of them, and nowhere else,
+a job gives its slot to a tenant that is behind in its share.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -16,6 +19,7 @@ from uuid import UUID
 JSONDict = dict[str, Any]
 
 DEFAULT_PRIOR_US: Final = 1_000_000
+DEFAULT_QUANTUM_US: Final = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +45,23 @@ class Checkpoint:
     done: int = 0
     total: int | None = None
     unit: str = ""
+    #: Nothing is left but to return the result: no moment to give the slot back.
+    is_last: bool = False
     #: Usage of this step alone: `(meter, part and chunk) -> quantity`.
     usage: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A result, and the last progress with it: saves a step that has no effects."""
+
+    result: JSONDict
+    checkpoint: Checkpoint | None
+
+
 Step = Callable[[], Checkpoint]
-Handler = Callable[[Assignment], Generator[Step, Checkpoint, JSONDict]]
+Steps = Generator[Step, Checkpoint, JSONDict | Finish]
+Handler = Callable[[Assignment], Steps]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +73,8 @@ class Kind:
     max_attempts: int = 5
     #: Worker-microseconds assumed before anything of this kind was measured.
     prior_us: int = DEFAULT_PRIOR_US
+    #: Worker-microseconds after which a job gives its slot back if somebody waits.
+    quantum_us: int = DEFAULT_QUANTUM_US
     #: Called in the transaction that declares the job dead.
     on_dead: Callable[[UUID], None] | None = None
 

@@ -1,62 +1,91 @@
-"""A thread that renews the lease of a step longer than the lease.
+"""A thread that keeps the leases of a bundle, and hands back what must not wait.
 
-Each checkpoint renews too. The thread stops renewing when one step takes longer than
-`STEP_TIMEOUT_SECONDS`: then it counts as stuck, and the sweep ends the attempt.
+It renews a third of the lease apart, also in the middle of a step, until one step has
+taken `STEP_TIMEOUT_SECONDS`: then the attempt counts as stuck, and the sweep ends it.
+While a job of a bundle takes longer than the whole bundle was meant to, it hands the
+jobs behind it back to the ledger, where a free slot finds them.
 """
 
 import logging
 import threading
 import time
+from typing import Final
 
 from django.db import Error, connection
 
 from jobs import ledger
+from jobs.bundle import Bundle
+from jobs.wake import wake_dispatcher
 from tenants.scoping import all_tenants
 
 logger = logging.getLogger(__name__)
 
+#: A bundle is meant to take 50 ms; the rest of one that takes longer is handed back.
+HAND_BACK_US: Final = 250_000
+_LOOK_SECONDS: Final = 0.1
+
 
 class LeaseKeeper:
-    """Renews the lease of the attempt it watches, a third of the lease apart."""
+    """Watches the one bundle that its process works on."""
 
     def __init__(self, *, lease_seconds: int, step_timeout_seconds: int) -> None:
         self.lease_seconds = lease_seconds
         self.step_timeout_seconds = step_timeout_seconds
-        self._attempt_id: int | None = None
+        self._bundle: Bundle | None = None
         self._step_began = 0.0
+        self._renewed = 0.0
+        self._watching = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def watch(self, attempt_id: int) -> None:
-        """Keep this attempt's lease from now on."""
-        self._step_began = time.monotonic()
-        self._attempt_id = attempt_id
+    def watch(self, bundle: Bundle) -> None:
+        """Keep this bundle's leases from now on."""
+        self._renewed = self._step_began = time.monotonic()
+        self._bundle = bundle
         # Started on first use: a thread does not survive the fork of the pool.
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._run, daemon=True, name="lease")
             self._thread.start()
 
     def step_done(self) -> None:
-        """Note a checkpoint, which has renewed the lease itself."""
+        """Note a checkpoint, which has renewed the lease of its attempt itself."""
         self._step_began = time.monotonic()
 
     def release(self) -> None:
         """Watch nothing."""
-        self._attempt_id = None
+        self._bundle = None
 
     def _run(self) -> None:
         while True:
-            time.sleep(self.lease_seconds / 3)
-            attempt_id = self._attempt_id
-            step_took = time.monotonic() - self._step_began
-            if attempt_id is None or step_took < self.lease_seconds / 4:
+            time.sleep(_LOOK_SECONDS)
+            bundle = self._bundle
+            if bundle is None:
                 continue
-            if step_took < self.step_timeout_seconds:
-                self._renew(attempt_id)
+            try:
+                self._look_after(bundle)
+            except Error:
+                logger.exception("Unable to keep the leases of %s", bundle.live())
+            finally:
+                # Used so seldom that it need not stand beside the child's own.
+                connection.close()
 
-    def _renew(self, attempt_id: int) -> None:
-        try:
-            with all_tenants(reason="renew a lease"):
-                ledger.renew(attempt_id=attempt_id, lease_seconds=self.lease_seconds)
-        except Error:
-            logger.exception("Unable to renew the lease of attempt %s", attempt_id)
-            connection.close()
+    def _look_after(self, bundle: Bundle) -> None:
+        now = time.monotonic()
+        if bundle.has_rest() and bundle.elapsed_us() > HAND_BACK_US:
+            hand_back(bundle)
+        is_stuck = now - self._step_began >= self.step_timeout_seconds
+        if is_stuck or now - self._renewed < self.lease_seconds / 3:
+            return
+        self._renewed = now
+        with all_tenants(reason="renew leases"):
+            ledger.renew(attempt_ids=bundle.live(), lease_seconds=self.lease_seconds)
+
+
+def hand_back(bundle: Bundle) -> None:
+    """Queue the jobs of a bundle again that nobody has begun."""
+    rest = bundle.take_rest()
+    if not rest:
+        return
+    with all_tenants(reason="hand back a bundle's rest"):
+        ledger.hand_back(rest)
+    logger.info("Handed back %s attempts behind a long job", len(rest))
+    wake_dispatcher()

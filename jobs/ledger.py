@@ -1,59 +1,28 @@
-"""The ledger's protocol: every statement that moves a job or an attempt.
+"""The ledger's protocol: every statement that moves a job or an attempt at work.
 
-One statement each, compare-and-set, by the database's clock. A statement that finds
-nothing to change means that somebody else was faster, and says so. States come from
-jobs/lifecycle.py. Callers open the scope (tenants/scoping.py) and thereby the
-transaction.
+Compare-and-set by the database's clock, for as many attempts at once as travel
+together: an attempt that is missing from what a statement returns was changed by
+somebody else first. States come from jobs/lifecycle.py; jobs/sweeps.py ends what was
+left behind. Callers open the scope (tenants/scoping.py) and thereby the transaction.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from jobs.errors import Failure
 from jobs.handlers import Assignment, Checkpoint
 from jobs.lifecycle import TERMINAL_STATES, Event, Outcome, sources, target
+from jobs.statements import move, rows, to_json
 
 
 class AttemptSupersededError(RuntimeError):
     """The attempt is no longer the live one: its lease ran out or it was settled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """An attempt that this worker started, with what its failure would lead to."""
-
-    assignment: Assignment
-    failed_count: int
-    max_attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A job that a sweep moved, and where to."""
-
-    job_id: UUID
-    tenant: str
-    kind: str
-    state: str
-
-
-def _rows(statement: str, values: dict[str, Any]) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return list(cursor.fetchall())
-
-
-def _move(event: Event) -> dict[str, Any]:
-    return {"from": sources(event), "to": target(event).value}
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value)
 
 
 # --- Dispatch -------------------------------------------------------------------------
@@ -66,36 +35,41 @@ WITH leader AS (
       AND expires_at > clock_timestamp()
     FOR SHARE
 ), picked AS (
-    SELECT * FROM unnest(%(jobs)s::uuid[], %(held)s::bigint[], %(weights)s::bigint[])
-        AS p (job_id, held_us, weight)
+    SELECT * FROM unnest(%(jobs)s::uuid[], %(held)s::bigint[], %(weights)s::bigint[],
+                         %(tier_weights)s::bigint[], %(bundled)s::boolean[])
+        AS p (job_id, held_us, weight, tier_weight, is_bundled)
 ), moved AS (
     UPDATE jobs_job j
     SET state = %(to)s, attempt_count = j.attempt_count + 1,
         dispatched_at = COALESCE(j.dispatched_at, clock_timestamp())
     FROM picked p, leader
     WHERE j.id = p.job_id AND j.state = ANY(%(from)s)
-    RETURNING j.id, j.tenant_id, j.attempt_count, p.held_us, p.weight, leader.term
+    RETURNING j.id, j.tenant_id, j.attempt_count, p.held_us, p.weight, p.tier_weight,
+              p.is_bundled, leader.term
 )
-INSERT INTO jobs_attempt
-    (tenant_id, job_id, number, pool, term, held_us, weight, dispatched_at)
-SELECT tenant_id, id, attempt_count, %(pool)s, term, held_us, weight, clock_timestamp()
+INSERT INTO jobs_attempt (tenant_id, job_id, number, pool, term, held_us, weight,
+                          tier_weight, is_bundled, dispatched_at)
+SELECT tenant_id, id, attempt_count, %(pool)s, term, held_us, weight, tier_weight,
+       is_bundled, clock_timestamp()
 FROM moved
-RETURNING job_id, id
+RETURNING job_id::text, id
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A job the scheduler chose, with the charge it holds and the weight it used."""
+    """A job the scheduler chose, with the charge it holds and the weights it used."""
 
-    job_id: UUID
+    job_id: str
     held_us: int
     weight: int
+    tier_weight: int = 1000
+    is_bundled: bool = False
 
 
 def dispatch(
     *, lease: tuple[str, str, int], pool: str, picks: Sequence[Pick]
-) -> dict[UUID, int]:
+) -> dict[str, int]:
     """Append an attempt for each picked job that is still queued.
 
     `lease` is the leader's (name, holder, term): once it no longer leads, nothing is
@@ -107,57 +81,103 @@ def dispatch(
         "holder": holder,
         "term": term,
         "pool": pool,
-        "jobs": [str(pick.job_id) for pick in picks],
+        "jobs": [pick.job_id for pick in picks],
         "held": [pick.held_us for pick in picks],
         "weights": [pick.weight for pick in picks],
-        **_move(Event.DISPATCHED),
+        "tier_weights": [pick.tier_weight for pick in picks],
+        "bundled": [pick.is_bundled for pick in picks],
+        **move(Event.DISPATCHED),
     }
-    rows: list[tuple[UUID, int]] = _rows(_DISPATCH, values)
-    return dict(rows)
+    written: list[tuple[str, int]] = rows(_DISPATCH, values)
+    return dict(written)
 
 
 # --- Start ----------------------------------------------------------------------------
 
-_START = """
-WITH started AS (
-    UPDATE jobs_attempt
-    SET started_at = clock_timestamp(), worker = %(worker)s,
-        lease_expires_at = clock_timestamp() + %(lease)s * interval '1 second'
-    WHERE id = %(attempt)s AND started_at IS NULL AND outcome IS NULL
-    RETURNING id, job_id, started_at
+_CLAIM = """
+WITH clock AS (
+    SELECT clock_timestamp() AS now
+), started AS (
+    UPDATE jobs_attempt a
+    SET started_at = clock.now, worker = %(worker)s,
+        lease_expires_at = clock.now + %(lease)s * interval '1 second'
+    FROM clock, jobs_job j
+    WHERE a.id = ANY(%(attempts)s) AND a.started_at IS NULL AND a.outcome IS NULL
+      AND j.id = a.job_id AND j.state = ANY(%(from)s)
+    RETURNING a.id, a.job_id, a.pool, a.started_at
+), moved AS (
+    UPDATE jobs_job j
+    SET state = %(to)s, started_at = COALESCE(j.started_at, s.started_at)
+    FROM started s
+    WHERE j.id = s.job_id AND j.state = ANY(%(from)s)
+    RETURNING s.id, s.pool, s.started_at AS now, j.id AS job_id, j.tenant_id, j.kind,
+              j.priority, j.payload, j.checkpoint, j.failed_count, j.max_attempts
 )
-UPDATE jobs_job j
-SET state = %(to)s, started_at = COALESCE(j.started_at, s.started_at)
-FROM started s
-WHERE j.id = s.job_id AND j.state = ANY(%(from)s)
-RETURNING s.id, j.id, j.tenant_id, j.kind, j.payload, j.checkpoint, s.started_at,
-          j.failed_count, j.max_attempts
+SELECT (SELECT count(*) FROM started), m.id, m.pool, m.job_id, m.tenant_id, m.kind,
+       m.priority, m.payload, m.checkpoint, m.now, m.failed_count, m.max_attempts
+FROM moved m
 """
 
 
-def start(*, attempt_id: int, worker: str, lease_seconds: int) -> Claim | None:
-    """Start an attempt, once; None means stale or duplicate: nothing was written."""
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An attempt that this worker started, with what decides how it may end."""
+
+    assignment: Assignment
+    pool: str
+    priority: int
+    failed_count: int
+    max_attempts: int
+
+
+def claim(
+    *, attempt_ids: Sequence[int], worker: str, lease_seconds: int
+) -> list[Claim]:
+    """Start the attempts, each once, and return those started in the order asked for.
+
+    Stale and duplicate ones are left as they are. Raises AttemptSupersededError when a
+    job moved in the same moment; nothing is written then.
+    """
     values = {
-        "attempt": attempt_id,
+        "attempts": list(attempt_ids),
         "worker": worker,
         "lease": lease_seconds,
-        **_move(Event.STARTED),
+        **move(Event.STARTED),
     }
-    rows = _rows(_START, values)
-    if not rows:
+    claimed = rows(_CLAIM, values)
+    if not claimed:
+        # An attempt whose job moved in this moment may have been marked: unmark it.
         transaction.set_rollback(True)
-        return None
-    (attempt, job, tenant, kind, payload, checkpoint, now, failed, most) = rows[0]
+        return []
+    if claimed[0][0] != len(claimed):
+        raise AttemptSupersededError(f"a job of {attempt_ids} moved while it started")
+    claims = {row[1]: _claim(*row[1:]) for row in claimed}
+    return [claims[number] for number in attempt_ids if number in claims]
+
+
+def _claim(
+    attempt_id: int,
+    pool: str,
+    job_id: UUID,
+    tenant: str,
+    kind: str,
+    priority: int,
+    payload: str,
+    checkpoint: str | None,
+    now: datetime,
+    failed_count: int,
+    max_attempts: int,
+) -> Claim:
     assignment = Assignment(
-        job_id=job,
+        job_id=job_id,
         tenant=tenant,
-        attempt_id=attempt,
+        attempt_id=attempt_id,
         kind=kind,
         payload=json.loads(payload),
         checkpoint=json.loads(checkpoint) if checkpoint else None,
         now=now,
     )
-    return Claim(assignment, failed_count=failed, max_attempts=most)
+    return Claim(assignment, pool, priority, failed_count, max_attempts)
 
 
 # --- Work -----------------------------------------------------------------------------
@@ -165,7 +185,8 @@ def start(*, attempt_id: int, worker: str, lease_seconds: int) -> Claim | None:
 _RENEW = """
 UPDATE jobs_attempt
 SET lease_expires_at = clock_timestamp() + %(lease)s * interval '1 second'
-WHERE id = %(attempt)s AND outcome IS NULL AND lease_expires_at > clock_timestamp()
+WHERE id = ANY(%(attempts)s) AND outcome IS NULL
+  AND lease_expires_at > clock_timestamp()
 RETURNING job_id
 """
 
@@ -190,9 +211,9 @@ RETURNING id
 """
 
 
-def renew(*, attempt_id: int, lease_seconds: int) -> bool:
-    """Extend a lease that has not run out; False when the attempt is not ours."""
-    return bool(_rows(_RENEW, {"attempt": attempt_id, "lease": lease_seconds}))
+def renew(*, attempt_ids: Collection[int], lease_seconds: int) -> int:
+    """Extend the leases that have not run out; returns how many still are ours."""
+    return len(rows(_RENEW, {"attempts": list(attempt_ids), "lease": lease_seconds}))
 
 
 def commit_checkpoint(
@@ -204,17 +225,20 @@ def commit_checkpoint(
     lost its lease.
     """
     values = {
-        "attempt": assignment.attempt_id,
+        "attempts": [assignment.attempt_id],
         "lease": lease_seconds,
-        "state": _json(checkpoint.state),
+        "state": to_json(checkpoint.state),
         "done": checkpoint.done,
         "total": checkpoint.total,
         "unit": checkpoint.unit,
     }
-    if not _rows(_CHECKPOINT, values):
+    if not rows(_CHECKPOINT, values):
         raise AttemptSupersededError(assignment.attempt_id)
-    if not checkpoint.usage:
-        return
+    if checkpoint.usage:
+        _count_usage(assignment, checkpoint)
+
+
+def _count_usage(assignment: Assignment, checkpoint: Checkpoint) -> None:
     meters, chunks = zip(*checkpoint.usage, strict=True)
     usage = {
         "tenant": assignment.tenant,
@@ -223,7 +247,7 @@ def commit_checkpoint(
         "chunks": list(chunks),
         "quantities": list(checkpoint.usage.values()),
     }
-    _rows(_USAGE, usage)
+    rows(_USAGE, usage)
 
 
 # --- End ------------------------------------------------------------------------------
@@ -231,221 +255,174 @@ def commit_checkpoint(
 _SETTLE = """
 WITH clock AS (
     SELECT clock_timestamp() AS now
+), ended AS (
+    SELECT * FROM unnest(
+        %(attempts)s::bigint[], %(outcomes)s::text[], %(states)s::text[],
+        %(began)s::bigint[], %(ended)s::bigint[], %(results)s::jsonb[],
+        %(errors)s::jsonb[], %(tracebacks)s::text[], %(fingerprints)s::text[],
+        %(failures)s::int[], %(delays)s::float8[], %(terminal)s::boolean[],
+        %(done)s::bigint[], %(totals)s::bigint[], %(units)s::text[]
+    ) AS e (attempt_id, outcome, state, began_us, ended_us, result, error, traceback,
+            fingerprint, failures, delay_seconds, is_terminal, done, total, unit)
 ), settled AS (
     UPDATE jobs_attempt a
-    SET outcome = %(outcome)s, finished_at = clock.now, is_billable = true,
-        settled_us = GREATEST(0, extract(epoch FROM clock.now - a.started_at)
-                                 * 1000000)::bigint,
-        error = %(error)s::jsonb, traceback = %(traceback)s
-    FROM clock
-    WHERE a.id = %(attempt)s AND a.outcome IS NULL AND a.lease_expires_at > clock.now
-    RETURNING a.id, a.tenant_id, a.job_id, a.settled_us, clock.now
+    SET outcome = e.outcome, is_billable = true, settled_us = e.ended_us - e.began_us,
+        started_at = a.started_at + e.began_us * interval '1 microsecond',
+        finished_at = a.started_at + e.ended_us * interval '1 microsecond',
+        error = e.error, traceback = e.traceback
+    FROM ended e, clock
+    WHERE a.id = e.attempt_id AND a.outcome IS NULL AND a.lease_expires_at > clock.now
+    RETURNING a.id AS attempt_id, a.tenant_id, a.job_id, a.settled_us, a.started_at,
+              a.finished_at, e.state, e.began_us, e.result, e.error, e.fingerprint,
+              e.failures, e.delay_seconds, e.is_terminal, e.done, e.total, e.unit
 ), moved AS (
     UPDATE jobs_job j
-    SET state = %(to)s, result = %(result)s::jsonb, error = %(error)s::jsonb,
-        fingerprint = %(fingerprint)s, failed_count = j.failed_count + %(failures)s,
-        run_after = CASE WHEN %(delay)s IS NULL THEN j.run_after
-                         ELSE s.now + %(delay)s * interval '1 second' END,
-        finished_at = CASE WHEN %(is_terminal)s THEN s.now END
+    SET state = s.state, result = s.result, error = s.error,
+        fingerprint = s.fingerprint, failed_count = j.failed_count + s.failures,
+        progress_done = COALESCE(s.done, j.progress_done),
+        progress_total = COALESCE(s.total, j.progress_total),
+        progress_unit = COALESCE(s.unit, j.progress_unit),
+        started_at = CASE
+            WHEN j.started_at = s.started_at - s.began_us * interval '1 microsecond'
+            THEN s.started_at ELSE j.started_at END,
+        run_after = COALESCE(
+            s.finished_at + s.delay_seconds * interval '1 second', j.run_after),
+        finished_at = CASE WHEN s.is_terminal THEN s.finished_at END
     FROM settled s
     WHERE j.id = s.job_id AND j.state = ANY(%(from)s)
-    RETURNING j.id, j.tenant_id
+    RETURNING j.id, j.tenant_id, s.attempt_id, s.is_terminal
 ), used AS (
     INSERT INTO usage_events (tenant_id, source, meter, quantity, job_id)
-    SELECT tenant_id, 'attempt:' || id, 'worker_us', settled_us, job_id FROM settled
+    SELECT tenant_id, 'attempt:' || attempt_id, 'worker_us', settled_us, job_id
+    FROM settled
     UNION ALL
     SELECT tenant_id, 'job:' || id || ':jobs', 'jobs', 1, id
-    FROM moved WHERE %(is_terminal)s
+    FROM moved WHERE is_terminal
     ON CONFLICT DO NOTHING
 )
-SELECT id FROM moved
+SELECT attempt_id FROM moved
 """
 
-
-def _settle(assignment: Assignment, event: Event, **changes: Any) -> None:
-    values = {
-        "attempt": assignment.attempt_id,
-        "result": None,
-        "error": None,
-        "traceback": "",
-        "fingerprint": "",
-        "failures": 0,
-        "delay": None,
-        "is_terminal": target(event) in TERMINAL_STATES,
-        **_move(event),
-        **changes,
-    }
-    if not _rows(_SETTLE, values):
-        raise AttemptSupersededError(assignment.attempt_id)
+#: The events that end an attempt at work; all lead away from the same state.
+_ENDS = (Event.FINISHED, Event.FAILED, Event.BURIED, Event.YIELDED)
 
 
-def finish(assignment: Assignment, result: dict[str, Any]) -> None:
-    """Settle the attempt and end the job as succeeded.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """How an attempt ended, and when: microseconds since it was claimed."""
 
-    Raises AttemptSupersededError.
-    """
-    _settle(
-        assignment,
-        Event.FINISHED,
-        outcome=Outcome.SUCCEEDED.value,
-        result=_json(result),
+    attempt_id: int
+    event: Event
+    outcome: Outcome
+    began_us: int
+    ended_us: int
+    result: dict[str, Any] | None = None
+    progress: Checkpoint | None = None
+    failure: Failure | None = None
+    retry_in_seconds: float | None = None
+
+
+def succeeded(
+    assignment: Assignment,
+    result: dict[str, Any],
+    *,
+    progress: Checkpoint | None = None,
+    began_us: int,
+    ended_us: int,
+) -> Settlement:
+    """Return the settlement of an attempt that did its job."""
+    return Settlement(
+        attempt_id=assignment.attempt_id,
+        event=Event.FINISHED,
+        outcome=Outcome.SUCCEEDED,
+        began_us=began_us,
+        ended_us=ended_us,
+        result=result,
+        progress=progress,
     )
 
 
-def fail(
-    assignment: Assignment, failure: Failure, *, retry_in_seconds: float | None
-) -> None:
-    """Settle the attempt as failed; without a delay the job is dead.
-
-    Raises AttemptSupersededError.
-    """
-    _settle(
-        assignment,
-        Event.BURIED if retry_in_seconds is None else Event.FAILED,
-        outcome=Outcome.FAILED.value,
-        error=_json(failure.error),
-        traceback=failure.traceback,
-        fingerprint=failure.fingerprint,
-        failures=1,
-        delay=retry_in_seconds,
+def yielded(assignment: Assignment, *, began_us: int, ended_us: int) -> Settlement:
+    """Return the settlement of an attempt that gave its slot back."""
+    return Settlement(
+        attempt_id=assignment.attempt_id,
+        event=Event.YIELDED,
+        outcome=Outcome.YIELDED,
+        began_us=began_us,
+        ended_us=ended_us,
     )
 
 
-# --- Sweep ----------------------------------------------------------------------------
-
-_EXPIRED = "lease_expires_at < clock_timestamp()"
-_OF_WORKER = "worker = %(worker)s AND id = ANY(%(attempts)s) AND started_at IS NOT NULL"
-
-_LOSE = """
-WITH clock AS (
-    SELECT clock_timestamp() AS now
-), gone AS (
-    SELECT id FROM jobs_attempt WHERE outcome IS NULL AND {condition}
-    ORDER BY lease_expires_at LIMIT 500 FOR UPDATE SKIP LOCKED
-), settled AS (
-    UPDATE jobs_attempt a
-    SET outcome = %(outcome)s, finished_at = clock.now, is_billable = false,
-        settled_us = GREATEST(0, extract(epoch FROM LEAST(a.lease_expires_at, clock.now)
-                                         - a.started_at) * 1000000)::bigint,
-        error = %(error)s::jsonb
-    FROM gone, clock WHERE a.id = gone.id
-    RETURNING a.job_id, clock.now
-), moved AS (
-    UPDATE jobs_job j
-    SET lost_count = j.lost_count + 1,
-        state = CASE WHEN j.lost_count < %(most)s THEN %(to)s ELSE %(dead)s END,
-        error = CASE WHEN j.lost_count < %(most)s THEN j.error
-                     ELSE %(poison)s::jsonb END,
-        fingerprint = CASE WHEN j.lost_count < %(most)s THEN j.fingerprint
-                           ELSE 'poison' END,
-        finished_at = CASE WHEN j.lost_count < %(most)s THEN NULL ELSE s.now END
-    FROM settled s WHERE j.id = s.job_id AND j.state = ANY(%(from)s)
-    RETURNING j.id, j.tenant_id, j.kind, j.state
-), used AS (
-    INSERT INTO usage_events (tenant_id, source, meter, quantity, job_id)
-    SELECT tenant_id, 'job:' || id || ':jobs', 'jobs', 1, id
-    FROM moved WHERE state = %(dead)s
-    ON CONFLICT DO NOTHING
-)
-SELECT id, tenant_id, kind, state FROM moved
-"""
-
-_LOST_ERROR = {
-    "code": "worker_lost",
-    "message": "The worker vanished or stopped renewing its lease.",
-}
-_POISON_ERROR = {
-    "code": "poison",
-    "message": "The job's worker vanished each time it ran; look at the worker's log "
-    "and at the payload before you retry it.",
-}
+def failed(
+    assignment: Assignment,
+    failure: Failure,
+    *,
+    retry_in_seconds: float | None,
+    began_us: int,
+    ended_us: int,
+) -> Settlement:
+    """Return the settlement of a failed attempt; without a delay the job is dead."""
+    return Settlement(
+        attempt_id=assignment.attempt_id,
+        event=Event.BURIED if retry_in_seconds is None else Event.FAILED,
+        outcome=Outcome.FAILED,
+        began_us=began_us,
+        ended_us=ended_us,
+        failure=failure,
+        retry_in_seconds=retry_in_seconds,
+    )
 
 
-def _lose(condition: str, *, max_losses: int, **values: Any) -> list[Ended]:
+def settle(settlements: Sequence[Settlement]) -> set[int]:
+    """End the attempts and move their jobs; returns the attempts that were still ours.
+
+    An attempt that is missing lost its lease: its end was written by somebody else.
+    """
+    (source,) = {state for event in _ENDS for state in sources(event)}
+    failures = [s.failure for s in settlements]
+    last = [s.progress for s in settlements]
     values = {
-        "outcome": Outcome.LOST.value,
-        "error": _json(_LOST_ERROR),
-        "poison": _json(_POISON_ERROR),
-        "most": max_losses,
-        "dead": target(Event.POISONED).value,
-        **_move(Event.LOST),
-        **values,
+        "from": [source],
+        "attempts": [s.attempt_id for s in settlements],
+        "outcomes": [s.outcome.value for s in settlements],
+        "states": [target(s.event).value for s in settlements],
+        "terminal": [target(s.event) in TERMINAL_STATES for s in settlements],
+        "began": [s.began_us for s in settlements],
+        "ended": [s.ended_us for s in settlements],
+        "results": [to_json(s.result) for s in settlements],
+        "errors": [to_json(f.error) if f else None for f in failures],
+        "tracebacks": [f.traceback if f else "" for f in failures],
+        "fingerprints": [f.fingerprint if f else "" for f in failures],
+        "failures": [int(f is not None) for f in failures],
+        "delays": [s.retry_in_seconds for s in settlements],
+        "done": [p.done if p else None for p in last],
+        "totals": [p.total if p else None for p in last],
+        "units": [p.unit if p else None for p in last],
     }
-    statement = _LOSE.format(condition=condition)
-    return [Ended(*row) for row in _rows(statement, values)]
+    return {attempt_id for (attempt_id,) in rows(_SETTLE, values)}
 
 
-def lose_expired(*, max_losses: int) -> list[Ended]:
-    """End every attempt whose lease ran out; its job is queued again, or is poison."""
-    return _lose(_EXPIRED, max_losses=max_losses)
-
-
-def lose_of_worker(
-    *, worker: str, attempt_ids: Sequence[int], max_losses: int
-) -> list[Ended]:
-    """End attempts whose worker process is known to have died."""
-    values = {"worker": worker, "attempts": list(attempt_ids)}
-    return _lose(_OF_WORKER, max_losses=max_losses, **values)
-
-
-_NOT_STARTED = """
-WITH clock AS (
-    SELECT clock_timestamp() AS now
-), live AS (
-    SELECT pool, sum(slots) AS slots FROM jobs_worker, clock
-    WHERE last_seen_at > clock.now - %(fresh)s * interval '1 second' GROUP BY pool
-), busy AS (
-    SELECT pool, count(*) AS slots FROM jobs_attempt
-    WHERE outcome IS NULL AND started_at IS NOT NULL GROUP BY pool
-), gone AS (
-    SELECT a.id FROM jobs_attempt a
-    JOIN live USING (pool) LEFT JOIN busy USING (pool), clock
-    WHERE a.outcome IS NULL AND a.started_at IS NULL
-      AND a.dispatched_at < clock.now - %(timeout)s * interval '1 second'
-      AND live.slots > COALESCE(busy.slots, 0)
-    ORDER BY a.id LIMIT 500 FOR UPDATE OF a SKIP LOCKED
-), settled AS (
+# The rest of a bundle was claimed but not begun: it costs nothing and spends nothing.
+_HAND_BACK = """
+WITH settled AS (
     UPDATE jobs_attempt a
-    SET outcome = %(outcome)s, finished_at = clock.now, settled_us = 0,
-        is_billable = false, error = %(error)s::jsonb
-    FROM gone, clock WHERE a.id = gone.id
-    RETURNING a.job_id
+    SET outcome = %(outcome)s, is_billable = false, settled_us = 0,
+        started_at = NULL, finished_at = clock_timestamp()
+    WHERE a.id = ANY(%(attempts)s) AND a.outcome IS NULL
+    RETURNING a.job_id, a.number
 )
-UPDATE jobs_job j SET state = %(to)s FROM settled s
-WHERE j.id = s.job_id AND j.state = ANY(%(from)s)
-RETURNING j.id, j.tenant_id, j.kind, j.state
+UPDATE jobs_job j
+SET state = %(to)s, started_at = CASE WHEN s.number > 1 THEN j.started_at END
+FROM settled s WHERE j.id = s.job_id AND j.state = ANY(%(from)s)
+RETURNING j.id
 """
 
-_NOT_STARTED_ERROR = {
-    "code": "not_started",
-    "message": "Published, but no free worker took it in time; published anew.",
-}
 
-
-def replace_not_started(*, timeout_seconds: int, fresh_seconds: int) -> list[Ended]:
-    """Give back attempts that were published but that no free worker started."""
+def hand_back(attempt_ids: Collection[int]) -> int:
+    """Queue again the jobs of claimed attempts that were not begun."""
     values = {
-        "timeout": timeout_seconds,
-        "fresh": fresh_seconds,
-        "outcome": Outcome.LOST.value,
-        "error": _json(_NOT_STARTED_ERROR),
-        **_move(Event.NOT_STARTED),
+        "attempts": list(attempt_ids),
+        "outcome": Outcome.YIELDED.value,
+        **move(Event.YIELDED),
     }
-    return [Ended(*row) for row in _rows(_NOT_STARTED, values)]
-
-
-_DUE = """
-WITH due AS (
-    SELECT id FROM jobs_job
-    WHERE state = ANY(%(from)s) AND state IN ('scheduled', 'retryable')
-      AND run_after <= clock_timestamp()
-    ORDER BY run_after LIMIT 1000 FOR UPDATE SKIP LOCKED
-)
-UPDATE jobs_job j SET state = %(to)s FROM due WHERE j.id = due.id
-RETURNING j.id, j.tenant_id, j.kind, j.state
-"""
-
-
-def queue_due() -> list[Ended]:
-    """Queue the scheduled and retryable jobs whose time has come."""
-    return [Ended(*row) for row in _rows(_DUE, _move(Event.DUE))]
+    return len(rows(_HAND_BACK, values))

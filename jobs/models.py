@@ -58,6 +58,9 @@ class Job(TenantOwned):
     failed_count = models.PositiveIntegerField(default=0, db_default=0)
     #: Attempts whose worker vanished.
     lost_count = models.PositiveIntegerField(default=0, db_default=0)
+    #: Attempts that vanished with a bundle, where another job may be to blame. A job
+    #: with one is not bundled again, so that the next loss tells.
+    innocent_count = models.PositiveIntegerField(default=0, db_default=0)
     checkpoint = models.JSONField(null=True, blank=True)
     progress_done = models.BigIntegerField(default=0, db_default=0)
     progress_total = models.BigIntegerField(null=True, blank=True)
@@ -98,8 +101,14 @@ class Job(TenantOwned):
                 name="job_due",
                 condition=Q(state__in=["scheduled", "retryable"]),
             ),
-            models.Index(F("tenant"), F("id").desc(), name="job_newest"),
-            models.Index(F("state"), F("id").desc(), name="job_by_state"),
+            # The states a person looks for. What is queued has an index of its own,
+            # and what is at work has a live attempt.
+            models.Index(
+                F("state"),
+                F("id").desc(),
+                name="job_by_state",
+                condition=Q(state__in=["scheduled", "retryable", "dead", "cancelled"]),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -124,6 +133,20 @@ class DeadLetter(Job):
         permissions: ClassVar = [("retry_deadletter", "Can retry dead letters")]
 
 
+def _tenant_of_job() -> "models.ForeignKey[Any, Any]":
+    """Return the tenant of a row that points to its job under a key of both.
+
+    That key proves the tenant too: a constraint of its own would be checked twice.
+    """
+    return models.ForeignKey(
+        "tenants.Tenant",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+
+
 class Attempt(TenantOwned):
     """One try at a job: appended at dispatch, settled once.
 
@@ -131,8 +154,14 @@ class Attempt(TenantOwned):
     """
 
     id = models.BigAutoField(primary_key=True)
+    tenant = _tenant_of_job()
+    #: Indexed by the key of job and number.
     job = models.ForeignKey(
-        Job, on_delete=models.PROTECT, related_name="attempts", db_constraint=False
+        Job,
+        on_delete=models.PROTECT,
+        related_name="attempts",
+        db_constraint=False,
+        db_index=False,
     )
     number = models.PositiveIntegerField()
     pool = models.TextField()
@@ -141,8 +170,11 @@ class Attempt(TenantOwned):
     term = models.BigIntegerField()
     held_us = models.BigIntegerField()
     settled_us = models.BigIntegerField(null=True, blank=True)
-    #: The tenant's weight when it was charged, in thousandths.
+    #: The weights it is charged at, of its tenant and of its tier, in thousandths.
     weight = models.BigIntegerField()
+    tier_weight = models.BigIntegerField(default=1000, db_default=1000)
+    #: Travelled with others in one message.
+    is_bundled = models.BooleanField(default=False, db_default=False)
     is_billable = models.BooleanField(null=True, blank=True)
     outcome = models.TextField(
         null=True, blank=True, choices=[(o.value, o.value) for o in Outcome]
@@ -182,7 +214,11 @@ class Attempt(TenantOwned):
         ]
         indexes: ClassVar = [
             models.Index("pool", name="attempt_live", condition=Q(outcome=None)),
-            models.Index("finished_at", name="attempt_finished"),
+            models.Index(
+                "finished_at",
+                name="attempt_finished",
+                condition=Q(finished_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -196,8 +232,13 @@ class UsageEvent(TenantOwned):
     source = models.TextField()
     meter = models.TextField()
     quantity = models.BigIntegerField()
+    #: Billing outlives the job, so nothing in the database ties them.
     job = models.ForeignKey(
-        Job, on_delete=models.PROTECT, related_name="usage_events", db_constraint=False
+        Job,
+        on_delete=models.DO_NOTHING,
+        related_name="usage_events",
+        db_constraint=False,
+        db_index=False,
     )
     occurred_at = models.DateTimeField(db_default=Now())
 
@@ -229,6 +270,19 @@ class LeaderLease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} term {self.term}"
+
+
+class SchedulerSnapshot(models.Model):
+    """Where a pool's scheduler stood, from which a new leader goes on."""
+
+    pool = models.TextField(primary_key=True)
+    #: The last attempt it had charged; attempts after it are replayed.
+    last_attempt_id = models.BigIntegerField()
+    state = models.JSONField()
+    taken_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"scheduler of {self.pool}"
 
 
 class Worker(models.Model):

@@ -1,27 +1,34 @@
-"""Runs one attempt: start, steps, end.
+"""Runs the attempts of one message: claim, steps, end.
 
 Each step's effects, its checkpoint and the fence share one transaction. Whatever goes
 wrong ends the attempt in the ledger; an attempt that cannot even write its end is left
-to the sweep.
+to the sweep. The attempts of a bundle run one after another and are settled together.
 """
 
 import logging
 import random
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Sequence
+from typing import Final
 
 from django.conf import settings
 from django.db import Error, connection
 
 from fairshare.backoff import delay_seconds
-from jobs import errors, handlers, ledger
+from jobs import errors, handlers, ledger, pressure, suspects
+from jobs.bundle import Bundle
 from jobs.errors import JobError
-from jobs.handlers import Assignment, Checkpoint, Step
-from jobs.lease import LeaseKeeper
-from jobs.ledger import AttemptSupersededError, Claim
+from jobs.handlers import Assignment, Checkpoint, Finish, JSONDict, Step, Steps
+from jobs.lease import HAND_BACK_US, LeaseKeeper, hand_back
+from jobs.ledger import AttemptSupersededError, Claim, Settlement
+from jobs.lifecycle import Event
 from tenants.scoping import all_tenants, tenant_scope
 
 logger = logging.getLogger(__name__)
+
+#: However little is waiting, an attempt ends after so long: then its cost is settled.
+LONGEST_ATTEMPT_US: Final = 600_000_000
+#: A settlement waits so long for others of its bundle.
+SETTLE_WITHIN_US: Final = 50_000
 
 _keeper = LeaseKeeper(
     lease_seconds=settings.LEASE_SECONDS,
@@ -29,82 +36,173 @@ _keeper = LeaseKeeper(
 )
 
 
-def run(*, attempt_id: int, worker: str) -> bool:
-    """Run an attempt to its end; False when it was stale and nothing was done."""
-    claim = _start(attempt_id, worker)
-    if claim is None:
-        logger.info("Attempt %s is stale or started already; dropped", attempt_id)
-        return False
-    _keeper.watch(attempt_id)
-    try:
-        _work(claim)
-    except AttemptSupersededError:
-        logger.warning("Attempt %s lost its lease; its work is dropped", attempt_id)
-    finally:
-        _keeper.release()
-    return True
+class SlotWantedError(Exception):
+    """The attempt has used up its quantum, and somebody else waits for the slot."""
 
 
-def _start(attempt_id: int, worker: str) -> Claim | None:
-    with all_tenants(reason="start an attempt"):
-        return ledger.start(
-            attempt_id=attempt_id,
+def run(*, attempt_ids: Sequence[int], worker: str) -> int:
+    """Run attempts to their ends; returns how many, stale ones not counted."""
+    with all_tenants(reason="start attempts"):
+        claims = ledger.claim(
+            attempt_ids=attempt_ids,
             worker=worker,
             lease_seconds=settings.LEASE_SECONDS,
         )
+    if len(claims) < len(attempt_ids):
+        logger.info("Of attempts %s only %s are live", attempt_ids, len(claims))
+    if claims:
+        _Run(Bundle(claims)).go()
+    return len(claims)
 
 
-def _work(claim: Claim) -> None:
-    assignment = claim.assignment
-    try:
-        kind = handlers.get(assignment.kind)
-        result = _drive(assignment, kind.handler(assignment))
-        with tenant_scope(assignment.tenant):
-            ledger.finish(assignment, result)
-    except AttemptSupersededError:
-        raise
-    except JobError as error:
-        logger.warning("Attempt %s failed: %s", assignment.attempt_id, error.code)
-        _fail(claim, error)
-    except Exception as exception:
-        logger.exception("Attempt %s failed", assignment.attempt_id)
-        _fail(claim, exception)
+class _Run:
+    """One bundle's way through this process."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.settlements: list[Settlement] = []
+        self.settled_us = 0
+        self.tenant = ""
+
+    def go(self) -> None:
+        """Work on the attempts one after another, and settle them."""
+        _keeper.watch(self.bundle)
+        try:
+            began_us = 0
+            while claim := self.bundle.take():
+                began_us = self._work(claim, began_us)
+                if began_us > HAND_BACK_US:
+                    hand_back(self.bundle)
+            self._settle()
+        finally:
+            suspects.mark(0)
+            _keeper.release()
+
+    def _work(self, claim: Claim, began_us: int) -> int:
+        """Run one attempt; returns when it ended, since the claim."""
+        self.tenant = claim.assignment.tenant
+        suspects.mark(claim.assignment.attempt_id)
+        _keeper.step_done()
+        try:
+            settlement = _Attempt(claim, self.bundle, began_us).run()
+        except AttemptSupersededError:
+            logger.warning(
+                "Attempt %s lost its lease; its work is dropped",
+                claim.assignment.attempt_id,
+            )
+            self.bundle.ended([claim.assignment.attempt_id])
+            return self.bundle.elapsed_us()
+        self.settlements.append(settlement)
+        if settlement.event is Event.BURIED:
+            self._settle(buried=claim.assignment)
+        elif settlement.ended_us - self.settled_us > SETTLE_WITHIN_US:
+            self._settle()
+        return settlement.ended_us
+
+    def _settle(self, *, buried: Assignment | None = None) -> None:
+        """Write the ends so far; a death together with what it means to its kind."""
+        if not self.settlements:
+            return
+        with tenant_scope(self.tenant):
+            settled = ledger.settle(self.settlements)
+            if buried is not None and buried.attempt_id in settled:
+                handlers.bury(buried.kind, buried.job_id)
+        ended = [settlement.attempt_id for settlement in self.settlements]
+        if len(settled) < len(ended):
+            logger.warning("Attempts %s lost their lease", set(ended) - settled)
+        self.bundle.ended(ended)
+        self.settled_us = self.settlements[-1].ended_us
+        self.settlements = []
 
 
-def _drive(
-    assignment: Assignment, steps: Generator[Step, Checkpoint, dict[str, Any]]
-) -> dict[str, Any]:
-    try:
-        step = next(steps)
-        while True:
-            step = steps.send(_commit(assignment, step))
-    except StopIteration as end:
-        return dict(end.value or {})
-    finally:
-        steps.close()
+class _Attempt:
+    """One attempt at work."""
 
+    def __init__(self, claim: Claim, bundle: Bundle, began_us: int) -> None:
+        self.claim = claim
+        self.assignment = claim.assignment
+        self.bundle = bundle
+        self.began_us = began_us
 
-def _commit(assignment: Assignment, step: Step) -> Checkpoint:
-    with tenant_scope(assignment.tenant):
-        checkpoint = step()
-        ledger.commit_checkpoint(
-            assignment, checkpoint, lease_seconds=settings.LEASE_SECONDS
+    def run(self) -> Settlement:
+        """Drive the handler; returns how it ended.
+
+        Raises AttemptSupersededError.
+        """
+        try:
+            kind = handlers.get(self.assignment.kind)
+            end = self._drive(kind.handler(self.assignment), kind.quantum_us)
+            return self._succeeded(end)
+        except AttemptSupersededError:
+            raise
+        except SlotWantedError:
+            return ledger.yielded(self.assignment, **self._times())
+        except JobError as error:
+            logger.warning("Attempt %s: %s", self.assignment.attempt_id, error.code)
+            return self._failed(error)
+        except Exception as exception:
+            logger.exception("Attempt %s failed", self.assignment.attempt_id)
+            return self._failed(exception)
+
+    def _succeeded(self, end: JSONDict | Finish) -> Settlement:
+        finish = end if isinstance(end, Finish) else Finish(dict(end or {}), None)
+        return ledger.succeeded(
+            self.assignment,
+            finish.result,
+            progress=finish.checkpoint,
+            **self._times(),
         )
-    _keeper.step_done()
-    return checkpoint
 
+    def _times(self) -> dict[str, int]:
+        ended_us = max(self.began_us, self.bundle.elapsed_us())
+        return {"began_us": self.began_us, "ended_us": ended_us}
 
-def _fail(claim: Claim, exception: Exception) -> None:
-    if isinstance(exception, Error):
-        # The connection may be the very thing that broke; the next use opens a new one.
-        connection.close()
-    failure = errors.describe(exception)
-    delay = _retry_delay(claim, failure)
-    assignment = claim.assignment
-    with tenant_scope(assignment.tenant):
-        ledger.fail(assignment, failure, retry_in_seconds=delay)
-        if delay is None:
-            handlers.bury(assignment.kind, assignment.job_id)
+    def _drive(self, steps: Steps, quantum_us: int) -> JSONDict | Finish:
+        try:
+            step = next(steps)
+            while True:
+                checkpoint = self._commit(step)
+                if not checkpoint.is_last:
+                    self._give_way(quantum_us)
+                step = steps.send(checkpoint)
+        except StopIteration as end:
+            finish: JSONDict | Finish = end.value
+            return finish
+        finally:
+            steps.close()
+
+    def _commit(self, step: Step) -> Checkpoint:
+        with tenant_scope(self.assignment.tenant):
+            checkpoint = step()
+            ledger.commit_checkpoint(
+                self.assignment, checkpoint, lease_seconds=settings.LEASE_SECONDS
+            )
+        _keeper.step_done()
+        return checkpoint
+
+    def _give_way(self, quantum_us: int) -> None:
+        """Raise SlotWantedError once the quantum is used up and somebody waits."""
+        elapsed_us = self.bundle.elapsed_us() - self.began_us
+        if elapsed_us < quantum_us:
+            return
+        if elapsed_us >= LONGEST_ATTEMPT_US or pressure.should_yield(
+            pool=self.claim.pool,
+            tenant=self.assignment.tenant,
+            priority=self.claim.priority,
+        ):
+            raise SlotWantedError
+
+    def _failed(self, exception: Exception) -> Settlement:
+        if isinstance(exception, Error):
+            # The connection may be the very thing that broke; the next use opens one.
+            connection.close()
+        failure = errors.describe(exception)
+        return ledger.failed(
+            self.assignment,
+            failure,
+            retry_in_seconds=_retry_delay(self.claim, failure),
+            **self._times(),
+        )
 
 
 def _retry_delay(claim: Claim, failure: errors.Failure) -> float | None:

@@ -48,6 +48,9 @@ def job_page(
     rows = Job.objects.order_by("-id")
     if state is not None:
         rows = rows.filter(state=state)
+    if state in (State.DISPATCHED, State.RUNNING):
+        # The few live attempts lead to these jobs; no index on the state does.
+        rows = rows.filter(attempts__outcome=None)
     if kind is not None:
         rows = rows.filter(kind=kind)
     if before is not None:

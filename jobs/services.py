@@ -1,7 +1,8 @@
 """Writes to the ledger that people and producers ask for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
@@ -9,7 +10,8 @@ from django.db.models.functions import Now
 
 from jobs import handlers
 from jobs.lifecycle import Event, State, sources, target
-from jobs.models import Job, Priority, Worker
+from jobs.models import Job, Priority, Worker, new_job_id
+from jobs.statements import rows, to_json
 from jobs.wake import wake_dispatcher
 from tenants.scoping import current_scope
 
@@ -31,18 +33,66 @@ def job_enqueue(
     Raises handlers.UnknownKindError.
     """
     known = handlers.get(kind)
-    is_due = run_after is None or run_after <= now
     job: Job = Job.objects.create(
         tenant_id=tenant_id,
         kind=kind,
         payload=payload,
         priority=priority,
-        state=State.QUEUED if is_due else State.SCHEDULED,
+        state=State.QUEUED if _is_due(run_after, now) else State.SCHEDULED,
         run_after=now if run_after is None else run_after,
         max_attempts=max_attempts or known.max_attempts,
     )
-    transaction.on_commit(wake_dispatcher)
+    transaction.on_commit(partial(wake_dispatcher, tenant_id))
     return job
+
+
+_ENQUEUE = """
+INSERT INTO jobs_job (id, tenant_id, kind, payload, priority, state, run_after,
+                      max_attempts)
+SELECT id, %(tenant)s, %(kind)s, payload, %(priority)s, %(state)s, %(run_after)s,
+       %(max_attempts)s
+FROM unnest(%(ids)s::uuid[], %(payloads)s::jsonb[]) AS j (id, payload)
+RETURNING id
+"""
+
+
+def jobs_enqueue(
+    *,
+    tenant_id: str,
+    kind: str,
+    payloads: Sequence[handlers.JSONDict],
+    now: datetime,
+    priority: Priority = Priority.NORMAL,
+    run_after: datetime | None = None,
+    max_attempts: int | None = None,
+) -> list[UUID]:
+    """Write many jobs of one kind in one statement; returns their ids in order.
+
+    Raises handlers.UnknownKindError.
+    """
+    current_scope()
+    ids = [new_job_id() for _ in payloads]
+    # Ids drawn within a millisecond are in no order of their own.
+    ids.sort()
+    rows(
+        _ENQUEUE,
+        {
+            "tenant": tenant_id,
+            "kind": kind,
+            "priority": priority,
+            "state": State.QUEUED if _is_due(run_after, now) else State.SCHEDULED,
+            "run_after": now if run_after is None else run_after,
+            "max_attempts": max_attempts or handlers.get(kind).max_attempts,
+            "ids": [str(job_id) for job_id in ids],
+            "payloads": [to_json(payload) for payload in payloads],
+        },
+    )
+    transaction.on_commit(partial(wake_dispatcher, tenant_id))
+    return ids
+
+
+def _is_due(run_after: datetime | None, now: datetime) -> bool:
+    return run_after is None or run_after <= now
 
 
 def jobs_revive(*, job_ids: Iterable[UUID]) -> int:
@@ -51,12 +101,13 @@ def jobs_revive(*, job_ids: Iterable[UUID]) -> int:
     A revived job resumes at its last checkpoint.
     """
     current_scope()
-    revived = Job.objects.filter(
-        id__in=list(job_ids), state__in=sources(Event.REVIVED)
-    ).update(
+    dead = Job.objects.filter(id__in=list(job_ids), state__in=sources(Event.REVIVED))
+    tenants = list(dead.values_list("tenant_id", flat=True).distinct())
+    revived = dead.update(
         state=target(Event.REVIVED),
         failed_count=0,
         lost_count=0,
+        innocent_count=0,
         finished_at=None,
         # It is due from now on: its wait counts from the retry.
         run_after=Now(),
@@ -64,7 +115,7 @@ def jobs_revive(*, job_ids: Iterable[UUID]) -> int:
         fingerprint="",
     )
     if revived:
-        transaction.on_commit(wake_dispatcher)
+        transaction.on_commit(partial(wake_dispatcher, *tenants))
     return revived
 
 

@@ -3,14 +3,12 @@
 import os
 import signal
 import time
-from collections.abc import Generator
-from typing import Any
 
 from jobs.errors import PermanentError, RetryableError
-from jobs.handlers import Assignment, Checkpoint, Kind, Step
+from jobs.handlers import Assignment, Checkpoint, Finish, Kind, Step, Steps
 
 
-def sleep(assignment: Assignment) -> Generator[Step, Checkpoint, dict[str, Any]]:
+def sleep(assignment: Assignment) -> Steps:
     """Sleep `seconds` in `steps` checkpointed steps, then fail as asked.
 
     `fail` is absent, `retryable`, `permanent` or `kill` (of its own process).
@@ -21,15 +19,18 @@ def sleep(assignment: Assignment) -> Generator[Step, Checkpoint, dict[str, Any]]
     while done < steps:
         time.sleep(float(payload["seconds"]) / steps)
         done += 1
-        checkpoint = yield _checkpoint(done, steps)
-        done = checkpoint.done
+        if done < steps:
+            yield _step(done, steps)
     _fail(payload.get("fail"))
-    return {"steps": done}
+    return Finish({"steps": done}, _checkpoint(done, steps))
 
 
-def _checkpoint(done: int, total: int) -> Step:
-    state = {"steps": done}
-    return lambda: Checkpoint(state=state, done=done, total=total, unit="steps")
+def _step(done: int, total: int) -> Step:
+    return lambda: _checkpoint(done, total)
+
+
+def _checkpoint(done: int, total: int) -> Checkpoint:
+    return Checkpoint(state={"steps": done}, done=done, total=total, unit="steps")
 
 
 def _fail(how: str | None) -> None:

@@ -15,8 +15,7 @@ def run_attempt(self: Task[Any, Any], /, *, attempt_ids: list[int], **_: Any) ->
     """Run the attempts that a message names; their end is in the ledger."""
     connection.close_if_unusable_or_obsolete()
     worker = str(self.request.hostname)
-    for attempt_id in attempt_ids:
-        runner.run(attempt_id=attempt_id, worker=worker)
+    runner.run(attempt_ids=attempt_ids, worker=worker)
     wake_dispatcher()
 
 

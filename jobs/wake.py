@@ -1,7 +1,13 @@
-"""Wakes through Redis: they save the dispatcher a wait, and nothing depends on them."""
+"""Wakes through Redis: they save the dispatcher a wait, and nothing depends on them.
+
+A wake names the tenants that have new work, so that the dispatcher looks for it where
+it is. Whatever a lost wake hides, the dispatcher's sweep of all tenants finds.
+"""
 
 import logging
+from collections.abc import Collection
 from functools import lru_cache
+from typing import cast
 
 import redis
 from django.conf import settings
@@ -9,7 +15,9 @@ from django.conf import settings
 logger = logging.getLogger(__name__)
 
 _KEY = "dtq:wake:dispatcher"
-
+_TENANTS = "dtq:wake:tenants"
+#: More names than this mean that nobody listens: the sweep will find them all.
+_MOST_TENANTS = 20_000
 
 #: An API call must not wait for a Redis that hangs; the sweep finds the job anyway.
 _SEND_SECONDS = 0.2
@@ -26,10 +34,20 @@ def _client(socket_seconds: float) -> redis.Redis:
     )
 
 
-def wake_dispatcher() -> None:
-    """Tell the dispatcher that something changed; without Redis its sweep finds it."""
+def client() -> redis.Redis:
+    """Return a connection that gives up quickly: nobody may wait for a hint."""
+    return _client(_SEND_SECONDS)
+
+
+def wake_dispatcher(*tenants: str) -> None:
+    """Tell the dispatcher that something changed, and for whom there is new work.
+
+    Without Redis its sweep finds it.
+    """
     try:
-        with _client(_SEND_SECONDS).pipeline(transaction=False) as pipeline:
+        with client().pipeline(transaction=False) as pipeline:
+            if tenants:
+                pipeline.sadd(_TENANTS, *tenants)
             pipeline.rpush(_KEY, 1)
             pipeline.ltrim(_KEY, -1, -1)
             pipeline.execute()
@@ -43,3 +61,9 @@ def wait_for_wake(seconds: float) -> bool:
     Raises redis.RedisError, so that the caller can wait another way.
     """
     return _client(_RECEIVE_SECONDS).blpop([_KEY], timeout=seconds) is not None
+
+
+def woken_tenants() -> Collection[str]:
+    """Take the tenants named since the last call. Raises redis.RedisError."""
+    names = cast("list[bytes]", client().spop(_TENANTS, _MOST_TENANTS))
+    return [name.decode() for name in names]

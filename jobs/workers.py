@@ -14,7 +14,7 @@ from celery.worker import consumer as celery_consumer
 from django.conf import settings
 from django.db import Error, connection
 
-from jobs import ledger
+from jobs import suspects, sweeps
 from jobs.queues import RUN_ATTEMPT
 from jobs.wake import wake_dispatcher
 from tenants.scoping import all_tenants
@@ -104,9 +104,10 @@ def _child_died(
         return
     try:
         with all_tenants(reason="a worker's child died"):
-            ledger.lose_of_worker(
+            sweeps.lose_of_worker(
                 worker=str(sender.request.hostname),
                 attempt_ids=kwargs["attempt_ids"],
+                suspects=suspects.among(kwargs["attempt_ids"]),
                 max_losses=settings.MAX_LOSSES,
             )
     except Error:

@@ -32,8 +32,16 @@ WITH clock AS (
            count(*) FILTER (WHERE state = 'scheduled') AS scheduled,
            count(*) FILTER (WHERE state = 'dead') AS dead,
            min(run_after) FILTER (WHERE state = 'queued') AS oldest
-    FROM jobs_job
-    WHERE state IN ('queued', 'dispatched', 'running', 'retryable', 'scheduled', 'dead')
+    FROM (
+        SELECT tenant_id, state, run_after FROM jobs_job WHERE state = 'queued'
+        UNION ALL
+        SELECT tenant_id, state, run_after FROM jobs_job
+        WHERE state IN ('retryable', 'scheduled', 'dead')
+        UNION ALL
+        SELECT tenant_id,
+               CASE WHEN started_at IS NULL THEN 'dispatched' ELSE 'running' END, NULL
+        FROM jobs_attempt WHERE outcome IS NULL
+    ) AS open_job
     GROUP BY tenant_id
 ), work AS (
     SELECT tenant_id, LEAST(settled_us,

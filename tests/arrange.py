@@ -10,7 +10,9 @@ from django.utils import timezone
 
 from ingestion.models import IngestedFile, KeptOutRow, Transaction
 from jobs import leadership, ledger, runner, services
-from jobs.ledger import Claim, Pick
+from jobs.errors import Failure
+from jobs.handlers import Assignment
+from jobs.ledger import AttemptSupersededError, Claim, Pick, Settlement
 from jobs.models import Attempt, Job
 from quotas.models import Quota
 from tenants.models import Tenant, Tier
@@ -54,24 +56,49 @@ def dispatch(job: Job, *, pool: str = "shared", held_us: int = 1000) -> int:
     term = lead()
     with all_tenants(reason="test"):
         attempts = ledger.dispatch(
-            lease=(*LEASE, term), pool=pool, picks=[Pick(job.pk, held_us, 1000)]
+            lease=(*LEASE, term), pool=pool, picks=[Pick(str(job.pk), held_us, 1000)]
         )
-    return attempts[job.pk]
+    return attempts[str(job.pk)]
 
 
 def start(attempt_id: int, *, worker: str = "w1", lease_seconds: int = 30) -> Claim:
     """Start an attempt as a worker would."""
     with all_tenants(reason="test"):
-        claim = ledger.start(
-            attempt_id=attempt_id, worker=worker, lease_seconds=lease_seconds
+        (claim,) = ledger.claim(
+            attempt_ids=[attempt_id], worker=worker, lease_seconds=lease_seconds
         )
-    assert claim is not None
     return claim
+
+
+def finish(assignment: Assignment, result: dict[str, Any], *, ran_us: int = 7) -> None:
+    """End an attempt well, in the scope in force, as if it had run so long."""
+    settle(ledger.succeeded(assignment, result, began_us=0, ended_us=ran_us))
+
+
+def fail(
+    assignment: Assignment, failure: Failure, *, retry_in_seconds: float | None
+) -> None:
+    """End an attempt as failed, in the scope in force."""
+    settle(
+        ledger.failed(
+            assignment,
+            failure,
+            retry_in_seconds=retry_in_seconds,
+            began_us=0,
+            ended_us=7,
+        )
+    )
+
+
+def settle(settlement: Settlement) -> None:
+    """Write the end of an attempt. Raises AttemptSupersededError if it is not ours."""
+    if ledger.settle([settlement]) != {settlement.attempt_id}:
+        raise AttemptSupersededError(settlement.attempt_id)
 
 
 def run(job: Job) -> Job:
     """Dispatch a queued job, run its attempt in this process, and read it again."""
-    assert runner.run(attempt_id=dispatch(job), worker="w1")
+    assert runner.run(attempt_ids=[dispatch(job)], worker="w1") == 1
     return reread(job)
 
 

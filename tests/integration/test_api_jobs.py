@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 import pytest
 from rest_framework.test import APIClient
 
-from jobs import ledger
+from jobs import ledger, sweeps
 from jobs.errors import PermanentError, RetryableError, describe
 from jobs.handlers import Checkpoint
 from jobs.models import Attempt, Job
 from tenants.scoping import all_tenants
-from tests.arrange import dispatch, make_job, make_tenant, run, start
+from tests.arrange import dispatch, fail, make_job, make_tenant, run, start
 from tests.integration.api import assert_problem, client_of, places
 
 pytestmark = pytest.mark.django_db
@@ -106,8 +106,8 @@ def test_failures_are_told_without_the_traceback(owner: APIClient):
     ):
         claim = start(dispatch(job))
         with all_tenants(reason="test"):
-            ledger.fail(claim.assignment, describe(error), retry_in_seconds=delay)
-            ledger.queue_due()
+            fail(claim.assignment, describe(error), retry_in_seconds=delay)
+            sweeps.queue_due()
     found = shown(owner, job)
     assert found["state"] == "dead"
     assert found["error"]["code"] == "bad_header"

@@ -8,7 +8,6 @@ from celery import Celery
 from django.db import connection
 from kombu import Connection
 
-from jobs import ledger
 from jobs.broker import Publisher
 from jobs.dispatcher import Dispatcher
 from jobs.models import Attempt, Job, Worker
@@ -16,7 +15,7 @@ from jobs.queues import pool_queue
 from quotas.models import Quota
 from tenants.models import Tenant
 from tenants.scoping import all_tenants
-from tests.arrange import attempts_of, make_job, make_tenant, reread, start
+from tests.arrange import attempts_of, finish, make_job, make_tenant, reread, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,8 +41,15 @@ def app(broker_url: str) -> Iterator[Celery]:
 
 
 @pytest.fixture
-def dispatcher(app: Celery) -> Dispatcher:
-    return Dispatcher(holder="test", publisher=Publisher(app))
+def publisher(app: Celery) -> Iterator[Publisher]:
+    publisher = Publisher(app)
+    yield publisher
+    publisher.close()
+
+
+@pytest.fixture
+def dispatcher(publisher: Publisher) -> Dispatcher:
+    return Dispatcher(holder="test", publisher=publisher)
 
 
 def tenants(pool: str, **weights: int) -> None:
@@ -76,13 +82,8 @@ def published(broker_url: str, pool: str) -> list[int]:
 def end(attempt_id: int, *, seconds: float) -> None:
     """Start an attempt, and finish it as if it had run so long."""
     assignment = start(attempt_id).assignment
-    with all_tenants(reason="test"), connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE jobs_attempt "
-            "SET started_at = started_at - %s * interval '1 second' WHERE id = %s",
-            [seconds, attempt_id],
-        )
-        ledger.finish(assignment, {})
+    with all_tenants(reason="test"):
+        finish(assignment, {}, ran_us=round(seconds * 1_000_000))
 
 
 def test_no_more_is_published_than_slots_are_free(
@@ -159,14 +160,14 @@ def test_priority_orders_a_tenants_own_jobs(
 
 
 def test_a_standby_does_nothing_until_the_lease_runs_out(
-    dispatcher: Dispatcher, app: Celery, pool: str, broker_url: str
+    dispatcher: Dispatcher, publisher: Publisher, pool: str, broker_url: str
 ):
     tenants(pool, t1=1)
     add_worker(pool, slots=4)
     make_job("t1")
     tick(dispatcher)
     assert len(published(broker_url, pool)) == 1
-    standby = Dispatcher(holder="standby", publisher=Publisher(app))
+    standby = Dispatcher(holder="standby", publisher=publisher)
     second = make_job("t1")
     tick(standby)
     assert reread(second).state == "queued"
@@ -180,7 +181,7 @@ def test_a_standby_does_nothing_until_the_lease_runs_out(
 
 
 def test_a_new_leader_publishes_again_what_nobody_started(
-    dispatcher: Dispatcher, app: Celery, pool: str, broker_url: str
+    dispatcher: Dispatcher, publisher: Publisher, pool: str, broker_url: str
 ):
     """As after a crash between the ledger's commit and the broker's confirm."""
     tenants(pool, t1=1)
@@ -192,13 +193,13 @@ def test_a_new_leader_publishes_again_what_nobody_started(
     with connection.cursor() as cursor:
         cursor.execute("UPDATE jobs_leaderlease SET expires_at = now()")
     make_job("t1")
-    tick(Dispatcher(holder="next", publisher=Publisher(app)))
+    tick(Dispatcher(holder="next", publisher=publisher))
     assert published(broker_url, pool) == [attempts_of(waiting)[0].pk]
     assert len(attempts_of(running)) == 1
 
 
 def test_a_broker_that_is_away_delays_and_loses_nothing(
-    dispatcher: Dispatcher, app: Celery, pool: str, broker_url: str
+    dispatcher: Dispatcher, publisher: Publisher, pool: str, broker_url: str
 ):
     tenants(pool, t1=1)
     add_worker(pool, slots=1)
@@ -209,7 +210,7 @@ def test_a_broker_that_is_away_delays_and_loses_nothing(
     dispatcher.publisher = Publisher(away)
     tick(dispatcher)
     assert reread(job).state == "dispatched"
-    dispatcher.publisher = Publisher(app)
+    dispatcher.publisher = publisher
     tick(dispatcher)
     assert published(broker_url, pool) == [attempts_of(job)[0].pk]
     away.close()

@@ -13,7 +13,7 @@ from django.db import connection
 
 from ingestion import loader, storage
 from ingestion.models import IngestedFile, KeptOutRow, Transaction
-from jobs import ledger, runner
+from jobs import runner, sweeps
 from jobs.ledger import AttemptSupersededError
 from jobs.models import Job, UsageEvent
 from tenants.scoping import all_tenants, tenant_scope
@@ -325,10 +325,10 @@ def test_a_load_resumes_after_its_last_chunk(
 
     monkeypatch.setattr(loader, "load", dies)
     attempt_id = dispatch(job)
-    runner.run(attempt_id=attempt_id, worker="w1")
+    runner.run(attempt_ids=[attempt_id], worker="w1")
     assert reread(job).state == "running"
     with all_tenants(reason="test"):
-        ledger.lose_of_worker(worker="w1", attempt_ids=[attempt_id], max_losses=3)
+        sweeps.lose_of_worker(worker="w1", attempt_ids=[attempt_id], max_losses=3)
     monkeypatch.setattr(loader, "load", real)
 
     job = run(job)
@@ -354,9 +354,9 @@ def test_a_file_replaced_in_between_is_refused(
 
     monkeypatch.setattr(loader, "load", dies)
     attempt_id = dispatch(job)
-    runner.run(attempt_id=attempt_id, worker="w1")
+    runner.run(attempt_ids=[attempt_id], worker="w1")
     with all_tenants(reason="test"):
-        ledger.lose_of_worker(worker="w1", attempt_ids=[attempt_id], max_losses=3)
+        sweeps.lose_of_worker(worker="w1", attempt_ids=[attempt_id], max_losses=3)
     monkeypatch.setattr(loader, "load", real)
     put(objects, text(*(row(n) for n in range(7))))
 

@@ -7,12 +7,13 @@ import pytest
 from django.db import Error, IntegrityError, connection
 from django.utils import timezone
 
-from jobs import errors, handlers, leadership, ledger, services
+from jobs import errors, handlers, leadership, ledger, services, sweeps
 from jobs.handlers import Assignment, Checkpoint
 from jobs.ledger import AttemptSupersededError, Pick
 from jobs.lifecycle import TRANSITIONS
 from jobs.models import Attempt, Job, UsageEvent, Worker
 from tenants.scoping import all_tenants, tenant_scope
+from tests import arrange
 from tests.arrange import (
     attempts_of,
     dispatch,
@@ -47,7 +48,7 @@ def expire(attempt_id: int) -> None:
 
 def finish(assignment: Assignment) -> None:
     with tenant_scope("t1"):
-        ledger.finish(assignment, {"rows": 3})
+        arrange.finish(assignment, {"rows": 3})
 
 
 def usage() -> dict[str, int]:
@@ -90,7 +91,7 @@ def test_a_job_is_dispatched_once():
         again = ledger.dispatch(
             lease=("dispatcher", "test", term),
             pool="shared",
-            picks=[Pick(job.pk, 1, 1000)],
+            picks=[Pick(str(job.pk), 1, 1000)],
         )
     assert again == {}
     assert len(attempts_of(job)) == 1
@@ -101,8 +102,8 @@ def test_an_attempt_is_started_once():
     attempt_id = dispatch(job)
     start(attempt_id)
     with all_tenants(reason="test"):
-        second = ledger.start(attempt_id=attempt_id, worker="w2", lease_seconds=30)
-    assert second is None
+        second = ledger.claim(attempt_ids=[attempt_id], worker="w2", lease_seconds=30)
+    assert second == []
     assert attempts_of(job)[0].worker == "w1"
 
 
@@ -111,8 +112,8 @@ def test_an_attempt_of_a_cancelled_job_is_not_started():
     attempt_id = dispatch(job)
     sql("UPDATE jobs_job SET state = 'cancelled', finished_at = now()")
     with all_tenants(reason="test"):
-        claim = ledger.start(attempt_id=attempt_id, worker="w1", lease_seconds=30)
-    assert claim is None
+        claims = ledger.claim(attempt_ids=[attempt_id], worker="w1", lease_seconds=30)
+    assert claims == []
     assert attempts_of(job)[0].started_at is None
 
 
@@ -129,7 +130,7 @@ def test_only_the_leader_dispatches():
             written = ledger.dispatch(
                 lease=("dispatcher", holder, term),
                 pool="shared",
-                picks=[Pick(job.pk, 1, 1000)],
+                picks=[Pick(str(job.pk), 1, 1000)],
             )
         assert written == {}
     assert reread(job).state == "queued"
@@ -151,7 +152,7 @@ def test_a_zombie_writes_neither_checkpoint_nor_end():
     zombie = start(dispatch(job)).assignment
     expire(zombie.attempt_id)
     with all_tenants(reason="test"):
-        ledger.lose_expired(max_losses=3)
+        sweeps.lose_expired(max_losses=3)
     live = start(dispatch(job), worker="w2").assignment
 
     for write in (
@@ -160,8 +161,8 @@ def test_a_zombie_writes_neither_checkpoint_nor_end():
             Checkpoint(state={"at": 9}, usage={("rows", "0:1"): 9}),
             lease_seconds=30,
         ),
-        lambda: ledger.finish(zombie, {}),
-        lambda: ledger.fail(
+        lambda: arrange.finish(zombie, {}),
+        lambda: arrange.fail(
             zombie, errors.describe(ValueError("x")), retry_in_seconds=None
         ),
     ):
@@ -180,7 +181,7 @@ def test_an_expired_lease_fences_before_any_sweep_came():
     with pytest.raises(AttemptSupersededError):
         finish(assignment)
     with all_tenants(reason="test"):
-        assert not ledger.renew(attempt_id=assignment.attempt_id, lease_seconds=30)
+        assert not ledger.renew(attempt_ids=[assignment.attempt_id], lease_seconds=30)
 
 
 def test_a_checkpoint_is_where_the_next_attempt_resumes():
@@ -199,7 +200,7 @@ def test_a_checkpoint_is_where_the_next_attempt_resumes():
             lease_seconds=30,
         )
     with all_tenants(reason="test"):
-        ledger.lose_of_worker(
+        sweeps.lose_of_worker(
             worker="w1", attempt_ids=[assignment.attempt_id], max_losses=3
         )
     assert start(dispatch(job)).assignment.checkpoint == {"at": 7}
@@ -214,18 +215,18 @@ def fail(job: Job, *, retry_in_seconds: float | None) -> None:
     assignment = start(dispatch(job)).assignment
     failure = errors.describe(errors.PermanentError("bad", "It is bad.", column="x"))
     with tenant_scope("t1"):
-        ledger.fail(assignment, failure, retry_in_seconds=retry_in_seconds)
+        arrange.fail(assignment, failure, retry_in_seconds=retry_in_seconds)
 
 
 def test_a_failure_waits_and_is_queued_when_due():
     job = make_job("t1")
     fail(job, retry_in_seconds=60)
     with all_tenants(reason="test"):
-        assert ledger.queue_due() == []
+        assert sweeps.queue_due() == []
     assert (reread(job).state, reread(job).failed_count) == ("retryable", 1)
     sql("UPDATE jobs_job SET run_after = now()")
     with all_tenants(reason="test"):
-        ledger.queue_due()
+        sweeps.queue_due()
     assert reread(job).state == "queued"
 
 
@@ -264,8 +265,8 @@ def test_a_lost_attempt_is_charged_its_lease_and_not_billed():
     expire(attempt_id)
     sql("UPDATE jobs_attempt SET started_at = lease_expires_at - interval '5 seconds'")
     with all_tenants(reason="test"):
-        (ended,) = ledger.lose_expired(max_losses=3)
-        assert ledger.lose_expired(max_losses=3) == []
+        (ended,) = sweeps.lose_expired(max_losses=3)
+        assert sweeps.lose_expired(max_losses=3) == []
     assert (ended.job_id, ended.state) == (job.pk, "queued")
     (attempt,) = attempts_of(job)
     assert (attempt.outcome, attempt.settled_us) == ("lost", 5_000_000)
@@ -279,7 +280,7 @@ def test_a_job_that_loses_its_worker_again_and_again_is_poison():
         attempt_id = start(dispatch(job)).assignment.attempt_id
         expire(attempt_id)
         with all_tenants(reason="test"):
-            ledger.lose_expired(max_losses=2)
+            sweeps.lose_expired(max_losses=2)
     dead = reread(job)
     assert (dead.state, dead.error["code"], dead.lost_count) == ("dead", "poison", 3)
     assert usage() == {f"job:{job.pk}:jobs": 1}
@@ -288,14 +289,14 @@ def test_a_job_that_loses_its_worker_again_and_again_is_poison():
 def test_a_live_lease_is_left_alone():
     start(dispatch(make_job("t1")))
     with all_tenants(reason="test"):
-        assert ledger.lose_expired(max_losses=3) == []
+        assert sweeps.lose_expired(max_losses=3) == []
 
 
 def test_only_the_attempts_of_the_dead_worker_are_lost():
     job = make_job("t1")
     attempt_id = start(dispatch(job), worker="w1").assignment.attempt_id
     with all_tenants(reason="test"):
-        lost = ledger.lose_of_worker(
+        lost = sweeps.lose_of_worker(
             worker="w2", attempt_ids=[attempt_id], max_losses=3
         )
     assert lost == []
@@ -316,7 +317,7 @@ def test_a_published_attempt_is_replaced_only_while_a_slot_is_free(
     sql("UPDATE jobs_worker SET last_seen_at = now() - %(seen)s::interval", seen=seen)
     sql("UPDATE jobs_attempt SET dispatched_at = now() - interval '20 seconds'")
     with all_tenants(reason="test"):
-        ended = ledger.replace_not_started(timeout_seconds=15, fresh_seconds=8)
+        ended = sweeps.replace_not_started(timeout_seconds=15, fresh_seconds=8)
     assert bool(ended) is replaced
     job = reread(job)
     assert job.state == ("queued" if replaced else "dispatched")
@@ -329,10 +330,10 @@ def test_a_scheduled_job_waits_for_its_time():
     job = make_job("t1", run_after=later)
     assert job.state == "scheduled"
     with all_tenants(reason="test"):
-        assert ledger.queue_due() == []
+        assert sweeps.queue_due() == []
     sql("UPDATE jobs_job SET run_after = now()")
     with all_tenants(reason="test"):
-        assert [ended.job_id for ended in ledger.queue_due()] == [job.pk]
+        assert [ended.job_id for ended in sweeps.queue_due()] == [job.pk]
 
 
 # --- What the database refuses --------------------------------------------------------

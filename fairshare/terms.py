@@ -1,0 +1,72 @@
+"""What a scheduler is asked and answers: decisions, a tenant's numbers, refusals."""
+# ruff: noqa: N818 - exceptions are named for what happened
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from fairshare.gates import Gate
+from fairshare.tree import WEIGHT_ONE
+
+__all__ = [
+    "Dispatch",
+    "JobAlreadyKnown",
+    "JobT",
+    "Sortable",
+    "TenantInFlight",
+    "TenantShare",
+    "UnknownJob",
+    "UnknownTenant",
+]
+
+
+class Sortable(Protocol):
+    """Whatever orders one job before another; comparable across all tenants."""
+
+    def __lt__(self, other: Any, /) -> bool: ...
+
+
+JobT = TypeVar("JobT", bound=Hashable)
+
+
+class UnknownTenant(LookupError):
+    """The tenant was never set, or was removed: call set_tenant first."""
+
+
+class UnknownJob(LookupError):
+    """The job is not in flight: it was never picked or restored, or is settled."""
+
+
+class JobAlreadyKnown(ValueError):
+    """The job is waiting or in flight already, so it cannot be restored."""
+
+
+class TenantInFlight(ValueError):
+    """The tenant has attempts in flight: pause it and settle them first."""
+
+
+class Dispatch(NamedTuple, Generic[JobT]):
+    """One decision: start this job; write its hold and weights to the ledger."""
+
+    job: JobT
+    tenant: str
+    held_us: int
+    weight: int  # in thousandths
+    tier_weight: int = WEIGHT_ONE  # in thousandths
+
+
+@dataclass(frozen=True, slots=True)
+class TenantShare:
+    """One tenant's numbers, for explaining why its jobs wait."""
+
+    tenant: str
+    tier: str
+    weight: int  # in thousandths
+    entitled: float  # its part of the pool among the tenants now backlogged and itself
+    virtual_time: int  # in ticks
+    ahead_us: int  # virtual time minus its tier's clock, in microseconds at weight 1
+    used_us: int  # settled costs plus open charges since this object was made
+    in_flight: int
+    waiting: int
+    gate: Gate
+    gate_opens_us: int | None  # in the time given to `pick`; None if not by itself

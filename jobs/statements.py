@@ -1,0 +1,25 @@
+"""How a statement of the ledger is run, and how states get into it."""
+
+import json
+from typing import Any
+
+from django.db import connection
+
+from jobs.lifecycle import Event, sources, target
+
+
+def rows(statement: str, values: dict[str, Any]) -> list[Any]:
+    """Execute one statement and return all its rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return list(cursor.fetchall())
+
+
+def move(event: Event) -> dict[str, Any]:
+    """Return the states an event leads `from` and `to`, as values of a statement."""
+    return {"from": sources(event), "to": target(event).value}
+
+
+def to_json(value: Any) -> str | None:
+    """Return the value as JSON, None as NULL."""
+    return None if value is None else json.dumps(value)

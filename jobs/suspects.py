@@ -1,0 +1,34 @@
+"""Which attempt each child of a worker is at work on, for its parent to read.
+
+A child that is killed cannot say which job of a bundle did it. Memory shared before the
+fork outlives the child: one number for each child, the attempt it is on, or zero.
+"""
+
+import mmap
+import struct
+from collections.abc import Collection
+from typing import Final
+
+from billiard import current_process
+
+_CHILDREN: Final = 1024
+_CELL: Final = struct.Struct("q")
+
+_cells = mmap.mmap(-1, _CHILDREN * _CELL.size)
+
+
+def _place() -> int:
+    # The pool numbers its children from 0 and gives a successor its number again.
+    index: int = getattr(current_process(), "index", 0)
+    return index % _CHILDREN * _CELL.size
+
+
+def mark(attempt_id: int) -> None:
+    """Note the attempt that this child begins; 0 when it has ended."""
+    _CELL.pack_into(_cells, _place(), attempt_id)
+
+
+def among(attempt_ids: Collection[int]) -> list[int]:
+    """Return those of the attempts that some child noted last."""
+    noted = {_CELL.unpack_from(_cells, i * _CELL.size)[0] for i in range(_CHILDREN)}
+    return sorted(noted.intersection(attempt_ids))

@@ -1,0 +1,128 @@
+"""What a pool publishes, and when: no I/O, so told by hand what the ledger says."""
+
+from jobs.backlog import Head, Standing, TenantConfig
+from jobs.pool import BUNDLE_JOBS, BUNDLE_US, Bundle, Pool
+
+
+def make_pool(slots: int, *tenants: str) -> Pool:
+    pool = Pool("shared", slots=slots)
+    for tenant in tenants:
+        pool.configure(
+            TenantConfig(
+                slug=tenant,
+                weight=1000,
+                cap=None,
+                rate=None,
+                burst=None,
+                is_paused=False,
+                pool="shared",
+                tier="standard",
+                tier_weight=1000,
+            )
+        )
+    return pool
+
+
+def offer(pool: Pool, tenant: str, *jobs: str, is_suspect: bool = False) -> None:
+    for job in jobs:
+        pool.offer(Head(job, tenant, "sleep", 2, is_suspect))
+
+
+def jobs_of(bundles: list[Bundle]) -> list[list[str]]:
+    return [[pick.job for pick in bundle] for bundle in bundles]
+
+
+def publish(pool: Pool, estimate_us: int) -> list[list[str]]:
+    """Plan once and note everything as dispatched; returns the jobs of the bundles."""
+    bundles = pool.plan(lambda tenant, kind: estimate_us, now_us=0)
+    for bundle in bundles:
+        first = max(pool.flights, default=0)
+        attempts = {pick.job: first + n for n, pick in enumerate(bundle, start=1)}
+        pool.publishes(bundle, attempts)
+    return jobs_of(bundles)
+
+
+def end(pool: Pool, attempt_id: int, settled_us: int) -> None:
+    pool.observe([Standing(attempt_id, "succeeded", settled_us, True, settled_us)])
+
+
+def test_long_jobs_are_published_for_free_slots_only():
+    pool = make_pool(2, "t1")
+    offer(pool, "t1", "a", "b", "c", "d")
+    assert publish(pool, 1_000_000) == [["a"], ["b"]]
+    assert publish(pool, 1_000_000) == []
+    end(pool, 1, 900_000)
+    assert publish(pool, 1_000_000) == [["c"]]
+
+
+def test_tiny_jobs_of_one_tenant_are_bundled_and_one_bundle_waits_for_each_slot():
+    pool = make_pool(1, "t1")
+    offer(pool, "t1", *(f"{n:03}" for n in range(9)))
+    assert publish(pool, BUNDLE_US // 4) == [["000", "001", "002", "003"]]
+    assert publish(pool, BUNDLE_US // 4) == [["004", "005", "006", "007"]]
+    assert publish(pool, BUNDLE_US // 4) == []
+
+
+def test_a_bundle_holds_so_many_jobs_at_most():
+    pool = make_pool(1, "t1")
+    offer(pool, "t1", *(f"{n:03}" for n in range(2 * BUNDLE_JOBS)))
+    (bundle,) = publish(pool, 1)
+    # A hold has a floor, which keeps the number below the limit as well.
+    assert 10 < len(bundle) <= BUNDLE_JOBS
+
+
+def test_a_bundle_never_mixes_tenants_and_they_take_turns():
+    pool = make_pool(1, "t1", "t2")
+    offer(pool, "t1", *(f"a{n}" for n in range(8)))
+    offer(pool, "t2", *(f"b{n}" for n in range(8)))
+    turns = [publish(pool, BUNDLE_US // 4) for _ in range(2)]
+    assert turns == [[["a0", "a1", "a2", "a3"]], [["b0", "b1", "b2", "b3"]]]
+
+
+def test_a_job_that_was_lost_with_a_bundle_travels_alone():
+    pool = make_pool(4, "t1")
+    offer(pool, "t1", "a")
+    offer(pool, "t1", "b", is_suspect=True)
+    offer(pool, "t1", "c", "d")
+    assert publish(pool, BUNDLE_US // 8) == [["a"], ["b"], ["c", "d"]]
+
+
+def test_a_slot_whose_job_is_about_to_end_is_published_for():
+    pool = make_pool(1, "t1")
+    offer(pool, "t1", "a", "b", "c")
+    assert publish(pool, 1_000_000) == [["a"]]
+    pool.observe([Standing(1, None, None, True, 700_000)])
+    assert publish(pool, 1_000_000) == []
+    pool.observe([Standing(1, None, None, True, 960_000)])
+    assert publish(pool, 1_000_000) == [["b"]]
+    assert publish(pool, 1_000_000) == []
+
+
+def test_a_job_that_runs_past_its_estimate_is_not_expected_to_end():
+    pool = make_pool(1, "t1")
+    offer(pool, "t1", "a", "b")
+    publish(pool, 1_000_000)
+    pool.observe([Standing(1, None, None, True, 1_200_000)])
+    assert publish(pool, 1_000_000) == []
+
+
+def test_a_job_that_had_moved_costs_its_tenant_nothing():
+    pool = make_pool(1, "t1")
+    offer(pool, "t1", "a", "b")
+    (bundle,) = pool.plan(lambda tenant, kind: 1_000_000, now_us=0)
+    pool.publishes(bundle, attempts={})
+    assert (pool.flights, pool.outbox) == ({}, [])
+    assert pool.scheduler.share("t1").used_us == 0
+    assert publish(pool, 1_000_000) == [["b"]]
+
+
+def test_it_tells_who_waits_for_its_slots():
+    pool = make_pool(1, "t1", "t2")
+    offer(pool, "t1", "a")
+    publish(pool, 1_000_000)
+    assert not pool.pressure().moves("t1", 2)
+    pool.offer(Head("b", "t1", "sleep", 1, is_suspect=False))
+    assert pool.pressure().moves("t1", 2)
+    assert not pool.pressure().moves("t1", 1)
+    offer(pool, "t2", "c")
+    assert pool.pressure().moves("t1", 0)
