@@ -4,9 +4,9 @@ Idea
     Start-time fair queueing with a hold and a settlement. Every node of a tree (tiers
     under a root, tenants under a tier, priority classes under a tenant) has a virtual
     time: the worker-microseconds charged to it, divided by its weight. At each level
-    the eligible child with the smallest virtual time goes next. What a job will cost is not known when
-    it starts, so the estimate is charged at once (hold), more is charged while the
-    job runs past it (refresh), and the sum becomes the actual cost at the end
+    the eligible child with the smallest virtual time goes next. What a job will cost is
+    not known when it starts, so the estimate is charged at once (hold), more is charged
+    while the job runs past it (refresh), and the sum becomes the actual cost at the end
     (settle), which may give something back.
 
 Source
