@@ -145,7 +145,7 @@ __all__ = [
 DELTA_US = 1_000_000
 """How far ahead of its elapsed time a long attempt is charged, in microseconds."""
 
-FLOOR_US = 200
+FLOOR_US = 100
 """The least hold, in microseconds: a zero estimate must not start jobs for free."""
 
 

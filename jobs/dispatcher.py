@@ -35,7 +35,7 @@ from jobs.lifecycle import State
 from jobs.lines import Lines
 from jobs.pool import Bundle, Pool
 from jobs.queues import pool_queue
-from tenants.scoping import all_tenants
+from tenants.scoping import all_tenants, apart
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +93,11 @@ class Dispatcher:
         if self.term is None:
             return
         self.lines.want(_woken())
-        with all_tenants(reason="dispatch"):
-            if is_round:
+        if is_round:
+            with all_tenants(reason="sweep"):
                 self._sweep()
+        with apart(reason="dispatch"):
+            if is_round:
                 self._read_config()
                 self._read_slots()
             self._observe()
@@ -251,7 +253,7 @@ class Dispatcher:
             for bundle in bundles
             for pick in bundle
         ]
-        with all_tenants(reason="dispatch"):
+        with apart(reason="dispatch"):
             return ledger.dispatch(lease=self._lease, pool=pool.name, picks=picks)
 
     def _publish(self, pool: Pool) -> bool:

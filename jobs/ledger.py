@@ -2,8 +2,9 @@
 
 Compare-and-set by the database's clock, for as many attempts at once as travel
 together: an attempt that is missing from what a statement returns was changed by
-somebody else first. States come from jobs/lifecycle.py; jobs/sweeps.py ends what was
-left behind. Callers open the scope (tenants/scoping.py) and thereby the transaction.
+somebody else first. Every statement locks attempts before their jobs, so that a job
+never moves between the two. States come from jobs/lifecycle.py; jobs/sweeps.py ends
+what was left behind. Callers open the scope (tenants/scoping.py).
 """
 
 import json
@@ -12,8 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-
-from django.db import transaction
 
 from jobs.errors import Failure
 from jobs.handlers import Assignment, Checkpoint
@@ -94,6 +93,8 @@ def dispatch(
 
 # --- Start ----------------------------------------------------------------------------
 
+# Joined to the ids one by one: given as one array, they would be looked for in a
+# partial index of live attempts as well, which is full of dead entries between vacuums.
 _CLAIM = """
 WITH clock AS (
     SELECT clock_timestamp() AS now
@@ -101,8 +102,8 @@ WITH clock AS (
     UPDATE jobs_attempt a
     SET started_at = clock.now, worker = %(worker)s,
         lease_expires_at = clock.now + %(lease)s * interval '1 second'
-    FROM clock, jobs_job j
-    WHERE a.id = ANY(%(attempts)s) AND a.started_at IS NULL AND a.outcome IS NULL
+    FROM unnest(%(attempts)s::bigint[]) AS asked (id), clock, jobs_job j
+    WHERE a.id = asked.id AND a.started_at IS NULL AND a.outcome IS NULL
       AND j.id = a.job_id AND j.state = ANY(%(from)s)
     RETURNING a.id, a.job_id, a.pool, a.started_at
 ), moved AS (
@@ -110,12 +111,10 @@ WITH clock AS (
     SET state = %(to)s, started_at = COALESCE(j.started_at, s.started_at)
     FROM started s
     WHERE j.id = s.job_id AND j.state = ANY(%(from)s)
-    RETURNING s.id, s.pool, s.started_at AS now, j.id AS job_id, j.tenant_id, j.kind,
-              j.priority, j.payload, j.checkpoint, j.failed_count, j.max_attempts
+    RETURNING s.id, s.pool, j.id AS job_id, j.tenant_id, j.kind, j.priority, j.payload,
+              j.checkpoint, s.started_at, j.failed_count, j.max_attempts
 )
-SELECT (SELECT count(*) FROM started), m.id, m.pool, m.job_id, m.tenant_id, m.kind,
-       m.priority, m.payload, m.checkpoint, m.now, m.failed_count, m.max_attempts
-FROM moved m
+SELECT * FROM moved
 """
 
 
@@ -135,8 +134,7 @@ def claim(
 ) -> list[Claim]:
     """Start the attempts, each once, and return those started in the order asked for.
 
-    Stale and duplicate ones are left as they are. Raises AttemptSupersededError when a
-    job moved in the same moment; nothing is written then.
+    Stale and duplicate ones are left as they are.
     """
     values = {
         "attempts": list(attempt_ids),
@@ -145,13 +143,7 @@ def claim(
         **move(Event.STARTED),
     }
     claimed = rows(_CLAIM, values)
-    if not claimed:
-        # An attempt whose job moved in this moment may have been marked: unmark it.
-        transaction.set_rollback(True)
-        return []
-    if claimed[0][0] != len(claimed):
-        raise AttemptSupersededError(f"a job of {attempt_ids} moved while it started")
-    claims = {row[1]: _claim(*row[1:]) for row in claimed}
+    claims = {row[0]: _claim(*row) for row in claimed}
     return [claims[number] for number in attempt_ids if number in claims]
 
 
@@ -183,11 +175,11 @@ def _claim(
 # --- Work -----------------------------------------------------------------------------
 
 _RENEW = """
-UPDATE jobs_attempt
+UPDATE jobs_attempt a
 SET lease_expires_at = clock_timestamp() + %(lease)s * interval '1 second'
-WHERE id = ANY(%(attempts)s) AND outcome IS NULL
-  AND lease_expires_at > clock_timestamp()
-RETURNING job_id
+FROM unnest(%(attempts)s::bigint[]) AS asked (id)
+WHERE a.id = asked.id AND a.outcome IS NULL AND a.lease_expires_at > clock_timestamp()
+RETURNING a.job_id
 """
 
 _CHECKPOINT = f"""

@@ -17,7 +17,7 @@ from jobs.pressure import Pressure
 #: Estimated work of a bundle. Jobs estimated at less than half of it are bundled.
 BUNDLE_US: Final = 10_000
 #: Most jobs of a bundle.
-BUNDLE_JOBS: Final = 64
+BUNDLE_JOBS: Final = 128
 #: A slot that is expected to be free within this time may be published for.
 LOOK_AHEAD_US: Final = 50_000
 

@@ -21,7 +21,7 @@ from jobs.handlers import Assignment, Checkpoint, Finish, JSONDict, Step, Steps
 from jobs.lease import HAND_BACK_US, LeaseKeeper, hand_back
 from jobs.ledger import AttemptSupersededError, Claim, Settlement
 from jobs.lifecycle import Event
-from tenants.scoping import all_tenants, tenant_scope
+from tenants.scoping import apart, tenant_scope
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class SlotWantedError(Exception):
 
 def run(*, attempt_ids: Sequence[int], worker: str) -> int:
     """Run attempts to their ends; returns how many, stale ones not counted."""
-    with all_tenants(reason="start attempts"):
+    with apart(reason="start attempts"):
         claims = ledger.claim(
             attempt_ids=attempt_ids,
             worker=worker,
@@ -103,7 +103,11 @@ class _Run:
         """Write the ends so far; a death together with what it means to its kind."""
         if not self.settlements:
             return
-        with tenant_scope(self.tenant):
+        # A death and what it means to its kind are one transaction.
+        scope = (
+            apart(tenant=self.tenant) if buried is None else tenant_scope(self.tenant)
+        )
+        with scope:
             settled = ledger.settle(self.settlements)
             if buried is not None and buried.attempt_id in settled:
                 handlers.bury(buried.kind, buried.job_id)

@@ -6,12 +6,13 @@ from typing import Any
 from django.db import connection
 
 from jobs.lifecycle import Event, sources, target
+from tenants.scoping import scoped
 
 
 def rows(statement: str, values: dict[str, Any]) -> list[Any]:
-    """Execute one statement and return all its rows."""
+    """Execute one statement in the scope in force and return all its rows."""
     with connection.cursor() as cursor:
-        cursor.execute(statement, values)
+        cursor.execute(*scoped(statement, values))
         return list(cursor.fetchall())
 
 

@@ -9,9 +9,11 @@ query which forgot its filter finds nothing instead of another tenant's rows.
         Job.objects.count()
     with all_tenants(reason="dispatch"):         # role dtq_platform, every row
         Job.objects.count()
+
+The hot path writes single statements; `apart` sends each with its scope in one trip.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,7 +24,10 @@ from django.db import connection, models, transaction
 TENANT_ROLE = "dtq_tenant"
 PLATFORM_ROLE = "dtq_platform"
 
-_ENTER = "SELECT set_config('role', %s, true), set_config('app.tenant', %s, true)"
+_ENTER = """
+SELECT set_config('role', %(scope_role)s, true),
+       set_config('app.tenant', %(scope_tenant)s, true)
+"""
 
 ModelT = TypeVar("ModelT", bound=models.Model)
 
@@ -95,10 +100,46 @@ def _scope(scope: Scope) -> Iterator[None]:
 
 
 def _enter(scope: Scope | None) -> None:
-    role = "none" if scope is None else scope.role
-    tenant = "" if scope is None or scope.tenant is None else scope.tenant
     with connection.cursor() as cursor:
-        cursor.execute(_ENTER, [role, tenant])
+        cursor.execute(_ENTER, _settings_of(scope))
+
+
+def _settings_of(scope: Scope | None) -> dict[str, str]:
+    return {
+        "scope_role": "none" if scope is None else scope.role,
+        "scope_tenant": "" if scope is None else scope.tenant or "",
+    }
+
+
+_apart: ContextVar[Scope | None] = ContextVar("apart", default=None)
+
+
+@contextmanager
+def apart(*, tenant: str | None = None, reason: str = "") -> Iterator[None]:
+    """Run each statement of `scoped` in a transaction of its own, in one round trip.
+
+    For one tenant, or for every tenant with a reason. The managers refuse to be used in
+    here; inside an open transaction it is an ordinary scope.
+    """
+    scope = Scope(tenant=tenant, reason=reason)
+    if connection.in_atomic_block:
+        with _scope(scope):
+            yield
+        return
+    token = _apart.set(scope)
+    try:
+        yield
+    finally:
+        _apart.reset(token)
+
+
+def scoped(statement: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the statement to execute, with its values, under the scope in force."""
+    scope = _apart.get()
+    if scope is None or connection.in_atomic_block:
+        return statement, dict(values)
+    # Statements of one message are one transaction to PostgreSQL.
+    return f"{_ENTER};{statement}", {**values, **_settings_of(scope)}
 
 
 class ScopedManager(models.Manager[ModelT]):

@@ -89,6 +89,17 @@ class Migration(migrations.Migration):
             model_name='job',
             index=models.Index(models.F('state'), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('state__in', ['scheduled', 'retryable', 'dead', 'cancelled'])), name='job_by_state'),
         ),
+        # A job's row and its attempt's are each updated three times, and indexes of what
+        # is live only stay short where dead entries are cleared often.
+        migrations.RunSQL(
+            """
+            ALTER TABLE jobs_job SET (autovacuum_vacuum_scale_factor = 0.02,
+                autovacuum_vacuum_threshold = 10000);
+            ALTER TABLE jobs_attempt SET (autovacuum_vacuum_scale_factor = 0.02,
+                autovacuum_vacuum_threshold = 10000);
+            """,
+            migrations.RunSQL.noop,
+        ),
         # Usage outlives the job it was counted for.
         migrations.RunSQL(
             "ALTER TABLE usage_events DROP CONSTRAINT usage_event_job_of_tenant",
