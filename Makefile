@@ -2,11 +2,13 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
+BENCH := .venv-bench
 SERVICES := $(PY) -m tests.services run
 CHECKS := lint types contracts migrations test
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-runtime demo up $(CHECKS) check lock clean
+.PHONY: help venv venv-runtime demo up $(CHECKS) check lock clean \
+	bench bench-sim
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -49,13 +51,27 @@ contracts: venv ## Check which package may import which
 migrations: venv ## Check that the migrations match the models and form one line
 	@$(SERVICES) --only postgresql -- $(PY) manage.py makemigrations --check --dry-run
 
+# Holds the product too, so that one environment runs all queues.
+$(BENCH)/made: requirements.txt benchmarks/requirements.txt | venv-runtime
+	@echo "Installing the product and its peers into $(BENCH)"
+	@$(PY) -m venv --clear $(BENCH)
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-input --require-hashes $(addprefix -r ,$(filter %.txt,$^))
+	@touch $@
+
+bench: $(BENCH)/made ## Run the product beside its peers (ARGS="--quick --only ours,celery"; ARGS=--help)
+	@$(BENCH)/bin/python -m benchmarks.live $(ARGS)
+
+bench-sim: venv-runtime ## Run the scheduler beside other policies in simulated time
+	@$(PY) -m benchmarks.simulated $(ARGS)
+
 lock: venv ## Compile the .in files to .txt with hashes (ARGS=--upgrade for newer versions)
-	@for name in requirements requirements-dev; do \
+	@for name in requirements requirements-dev benchmarks/requirements; do \
 		$(PY) -m uv pip compile --quiet --universal --python-version 3.11 \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
 			--no-header --no-annotate $(ARGS) $$name.in -o $$name.txt || exit 1; \
 	done
 
 clean: ## Remove the environment and the caches (not the data in .stack)
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(BENCH) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
