@@ -13,7 +13,7 @@ from jobs.dispatcher import Dispatcher
 from jobs.models import Attempt, Job, Worker
 from jobs.queues import pool_queue
 from quotas.models import Quota
-from tenants.models import Tenant
+from tenants.models import Tenant, Tier
 from tenants.scoping import all_tenants
 from tests.arrange import attempts_of, finish, make_job, make_tenant, reread, start
 
@@ -247,3 +247,74 @@ def test_a_job_cancelled_in_between_is_skipped(
     tick(dispatcher)
     tick(dispatcher)
     assert published(broker_url, pool) == [attempts_of(second)[0].pk]
+
+
+def test_a_new_leader_remembers_who_has_had_more_than_its_share(
+    dispatcher: Dispatcher, publisher: Publisher, pool: str, broker_url: str
+):
+    """What was settled before the snapshot, between the two, and what is open."""
+    tenants(pool, heavy=1, light=1)
+    add_worker(pool, slots=1)
+    for _ in range(4):
+        make_job("heavy")
+    tick(dispatcher)
+    (before,) = published(broker_url, pool)
+    end(before, seconds=8)
+    dispatcher._next_snapshot = 0.0
+    tick(dispatcher)
+    (since,) = published(broker_url, pool)
+    end(since, seconds=8)
+    for _ in range(6):
+        make_job("light")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE jobs_leaderlease SET expires_at = now()")
+    following = Dispatcher(holder="next", publisher=publisher)
+    served = []
+    for _ in range(6):
+        tick(following)
+        (attempt_id,) = published(broker_url, pool)
+        with all_tenants(reason="test"):
+            served.append(Attempt.objects.get(pk=attempt_id).tenant_id)
+        end(attempt_id, seconds=1)
+    # The debt of both attempts counts: only the lift to the clock forgives the rest.
+    assert served == ["light"] * 6
+
+
+def test_a_rate_is_kept_and_its_burst_allowed(
+    dispatcher: Dispatcher, pool: str, broker_url: str
+):
+    tenants(pool, t1=1)
+    add_worker(pool, slots=8)
+    with all_tenants(reason="test"):
+        Quota.objects.update(rate_per_second="0.01", burst=3)
+    for _ in range(8):
+        make_job("t1")
+    tick(dispatcher)
+    tick(dispatcher)
+    assert len(published(broker_url, pool)) == 3
+    with all_tenants(reason="test"):
+        Quota.objects.update(rate_per_second=None, burst=None)
+    tick(dispatcher)
+    assert len(published(broker_url, pool)) == 5
+
+
+def test_tiers_share_by_their_weights_whatever_the_number_of_tenants(
+    dispatcher: Dispatcher, pool: str, broker_url: str
+):
+    tenants(pool, gold1=1, plain1=1, plain2=1, plain3=1)
+    Tier.objects.create(name="gold", weight=3)
+    with all_tenants(reason="test"):
+        Tenant.objects.filter(slug="gold1").update(tier_id="gold")
+    add_worker(pool, slots=1)
+    for _ in range(12):
+        for slug in ("gold1", "plain1", "plain2", "plain3"):
+            make_job(slug)
+    served = []
+    for _ in range(12):
+        tick(dispatcher)
+        (attempt_id,) = published(broker_url, pool)
+        with all_tenants(reason="test"):
+            served.append(Attempt.objects.get(pk=attempt_id).tenant_id)
+        end(attempt_id, seconds=1)
+    assert served.count("gold1") == 9
+    assert {served.count(f"plain{n}") for n in (1, 2, 3)} == {1}
