@@ -6,22 +6,19 @@ listed stood at its parent's clock or behind it, with nothing to do.
 """
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["ClassState", "Snapshot", "TenantState", "TierState"]
 
 
-@dataclass(frozen=True, slots=True)
-class ClassState:
+class ClassState(NamedTuple):
     """One priority class of a tenant with jobs."""
 
     virtual_time: int  # in ticks
     is_ready: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TenantState:
+class TenantState(NamedTuple):
     """A tenant that is backlogged, in flight, in debt or has used up its rate."""
 
     tier: str
@@ -34,8 +31,7 @@ class TenantState:
     classes: dict[str, ClassState]  # by priority name
 
 
-@dataclass(frozen=True, slots=True)
-class TierState:
+class TierState(NamedTuple):
     """A tier's place among the tiers, and the clock of its tenants."""
 
     virtual_time: int  # in ticks
@@ -44,8 +40,7 @@ class TierState:
     floor: int
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The clocks and virtual times of every node that matters."""
 
     clock: int
@@ -54,21 +49,22 @@ class Snapshot:
     tenants: dict[str, TenantState]
 
     def to_json(self) -> str:
-        """Return the snapshot as one line of JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        """Return the snapshot as one line of JSON, its records as arrays."""
+        return json.dumps(self, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Snapshot":
         """Return the snapshot that `to_json` wrote."""
-        data = json.loads(text)
+        clock, floor, tiers, tenants = json.loads(text)
         return cls(
-            clock=data["clock"],
-            floor=data["floor"],
-            tiers={name: TierState(**tier) for name, tier in data["tiers"].items()},
-            tenants={name: _tenant(state) for name, state in data["tenants"].items()},
+            clock=clock,
+            floor=floor,
+            tiers={name: TierState(*state) for name, state in tiers.items()},
+            tenants={name: _tenant(*state) for name, state in tenants.items()},
         )
 
 
-def _tenant(state: dict[str, Any]) -> TenantState:
-    classes = {name: ClassState(**c) for name, c in state["classes"].items()}
-    return TenantState(**{**state, "classes": classes})
+def _tenant(*values: Any) -> TenantState:
+    state = TenantState._make(values)
+    classes = {name: ClassState(*kept) for name, kept in state.classes.items()}
+    return state._replace(classes=classes)

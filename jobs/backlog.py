@@ -69,6 +69,7 @@ SELECT t.slug, COALESCE((q.weight * 1000)::bigint, 1000), q.max_in_flight,
 FROM tenants_tenant t
 JOIN tenants_tier tier ON tier.name = t.tier_id
 LEFT JOIN quotas_quota q ON q.tenant_id = t.slug
+WHERE t.slug > %(after)s ORDER BY t.slug LIMIT %(limit)s
 """
 
 # The classes are named one by one so that each look-up is a short index range.
@@ -110,9 +111,10 @@ GROUP BY pool
 """
 
 
-def tenant_configs() -> list[TenantConfig]:
-    """Return what the scheduler must know of every tenant."""
-    return [TenantConfig(*row) for row in rows(_TENANTS, {})]
+def tenant_configs(*, after: str, limit: int) -> list[TenantConfig]:
+    """Return what the scheduler must know of the next tenants, by their slugs."""
+    found = rows(_TENANTS, {"after": after, "limit": limit})
+    return [TenantConfig(*row) for row in found]
 
 
 def heads(tenants: Collection[str], *, limit: int) -> list[Head]:

@@ -43,6 +43,8 @@ LEASE_NAME: Final = "dispatcher"
 LEASE_TTL_SECONDS: Final = 4.0
 #: How often the lease is renewed, the settings are read and the sweeps run.
 ROUND_SECONDS: Final = 1.0
+#: Tenants whose settings are read at once.
+SLICE_TENANTS: Final = 1000
 #: Longest wait for a wake while work is in flight or waiting.
 IDLE_WAIT_SECONDS: Final = 0.5
 #: How often workers are told who waits.
@@ -62,7 +64,9 @@ class Dispatcher:
         self.configs: dict[str, TenantConfig] = {}
         self.lines = Lines()
         self.estimator = CostEstimator()
+        self._after = ""
         self._next_round = 0.0
+        self._next_config = 0.0
         self._next_pressure = 0.0
         self._next_snapshot = 0.0
 
@@ -98,8 +102,9 @@ class Dispatcher:
                 self._sweep()
         with apart(reason="dispatch"):
             if is_round:
-                self._read_config()
                 self._read_slots()
+            if time.monotonic() >= self._next_config:
+                self._read_configs()
             self._observe()
             self._read_lines()
             self._keep_snapshots()
@@ -154,12 +159,15 @@ class Dispatcher:
         self.pools = {}
         self.configs = {}
         self.lines = Lines()
+        self._after = ""
 
     def _rebuild(self) -> None:
         """Go on where the last leader stood; publish again what nobody has started."""
         self._forget()
         with all_tenants(reason="rebuild the dispatcher"):
-            self._read_config()
+            self._read_configs()
+            while self._after:
+                self._read_configs()
             for name, (last_attempt_id, snapshot) in snapshots.kept().items():
                 self._pool(name).resume(last_attempt_id, snapshot)
             for attempt, settled_us in snapshots.attempts_since():
@@ -170,9 +178,16 @@ class Dispatcher:
     def _pool(self, name: str) -> Pool:
         return self.pools.setdefault(name, Pool(name))
 
-    def _read_config(self) -> None:
-        """Let what has changed of the tenants' settings bind on what is waiting."""
-        for config in backlog.tenant_configs():
+    def _read_configs(self) -> None:
+        """Let what has changed of the tenants' settings bind on what is waiting.
+
+        A slice at a time, so that all are read once in a round.
+        """
+        slice_ = backlog.tenant_configs(after=self._after, limit=SLICE_TENANTS)
+        self._after = slice_[-1].slug if len(slice_) == SLICE_TENANTS else ""
+        slices = 1 + len(self.configs) // SLICE_TENANTS
+        self._next_config = time.monotonic() + ROUND_SECONDS / slices
+        for config in slice_:
             before = self.configs.get(config.slug)
             if config == before:
                 continue

@@ -17,7 +17,7 @@ from jobs.backlog import Head
 SHALLOW: Final = 4
 DEEP: Final = 512
 #: Rows of one reading, and tenants of one slice of the sweep: each takes milliseconds.
-READ_ROWS: Final = 2000
+READ_ROWS: Final = 1000
 SLICE_TENANTS: Final = 500
 
 

@@ -15,8 +15,8 @@ from jobs.statements import rows
 
 _KEEP = """
 INSERT INTO jobs_schedulersnapshot (pool, last_attempt_id, state)
-SELECT %(pool)s, %(last)s, jsonb_build_object(
-    'scheduler', %(scheduler)s::jsonb, 'open', to_jsonb(%(open)s::bigint[]))
+SELECT %(pool)s, %(last)s, jsonb_build_object('format', %(format)s::text,
+    'scheduler', %(scheduler)s::text, 'open', to_jsonb(%(open)s::bigint[]))
 WHERE EXISTS (SELECT FROM jobs_leaderlease
               WHERE name = %(name)s AND holder = %(holder)s AND term = %(term)s
                 AND expires_at > clock_timestamp() FOR SHARE)
@@ -28,6 +28,7 @@ RETURNING pool
 
 _KEPT = """
 SELECT pool, last_attempt_id, state ->> 'scheduler' FROM jobs_schedulersnapshot
+WHERE state ->> 'format' = %(format)s
 """
 
 # In the order of dispatch: what the snapshots do not contain, and what is still open.
@@ -48,6 +49,8 @@ ORDER BY a.id
 """
 
 SNAPSHOT_SECONDS: Final = 10.0
+#: Change it with the form of a snapshot: another version's is then left aside.
+FORMAT: Final = "1"
 
 
 def keep(pool: Pool, *, lease: tuple[str, str, int]) -> bool:
@@ -58,6 +61,7 @@ def keep(pool: Pool, *, lease: tuple[str, str, int]) -> bool:
         "last": pool.last_attempt_id,
         "scheduler": pool.scheduler.snapshot().to_json(),
         "open": list(pool.flights),
+        "format": FORMAT,
         "name": name,
         "holder": holder,
         "term": term,
@@ -69,7 +73,7 @@ def kept() -> dict[str, tuple[int, Snapshot]]:
     """Return each pool's last attempt and scheduler, as last written."""
     return {
         pool: (last_attempt_id, Snapshot.from_json(state))
-        for pool, last_attempt_id, state in rows(_KEPT, {})
+        for pool, last_attempt_id, state in rows(_KEPT, {"format": FORMAT})
     }
 
 

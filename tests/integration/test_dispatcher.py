@@ -63,7 +63,7 @@ def add_worker(pool: str, slots: int) -> None:
 
 def tick(dispatcher: Dispatcher) -> None:
     """Do one whole round now, whenever the last one was."""
-    dispatcher._next_round = 0.0
+    dispatcher._next_round = dispatcher._next_config = 0.0
     dispatcher.tick()
 
 
