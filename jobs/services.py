@@ -70,7 +70,6 @@ def jobs_enqueue(
 
     Raises handlers.UnknownKindError.
     """
-    current_scope()
     ids = [new_job_id() for _ in payloads]
     # Ids drawn within a millisecond are in no order of their own.
     ids.sort()

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django.db import connection
+from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from jobs.lifecycle import Event, sources, target
 from tenants.scoping import scoped
@@ -13,6 +14,10 @@ def rows(statement: str, values: dict[str, Any]) -> list[Any]:
     """Execute one statement in the scope in force and return all its rows."""
     with connection.cursor() as cursor:
         cursor.execute(*scoped(statement, values))
+        # The scope's statement went first. psycopg2 keeps the last result by itself;
+        # Django takes psycopg 3 where it is installed, which keeps them all.
+        while is_psycopg3 and cursor.nextset():
+            pass
         return list(cursor.fetchall())
 
 

@@ -134,9 +134,13 @@ def apart(*, tenant: str | None = None, reason: str = "") -> Iterator[None]:
 
 
 def scoped(statement: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the statement to execute, with its values, under the scope in force."""
+    """Return the statement to execute, with its values, under the scope in force.
+
+    Raises UnscopedQueryError outside any.
+    """
     scope = _apart.get()
     if scope is None or connection.in_atomic_block:
+        current_scope()
         return statement, dict(values)
     # Statements of one message are one transaction to PostgreSQL.
     return f"{_ENTER};{statement}", {**values, **_settings_of(scope)}

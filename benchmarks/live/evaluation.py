@@ -27,10 +27,12 @@ def evaluate(
     history: History, scenario: Scenario, moments: Moments, *, slots: int
 ) -> dict[str, Any]:
     """Return the measures of one run, ready for JSON; times in seconds."""
+    rates = _throughput(history, scenario, moments, slots=slots)
     return {
         "parts": [_part(history, scenario, part, moments) for part in scenario.parts],
         "waits": _waits(history, scenario, moments),
-        **_throughput(history, scenario, moments, slots=slots),
+        "asked_of_fair_share": _asked(scenario, used_slots=slots * rates["busy"]),
+        **rates,
     }
 
 
@@ -93,6 +95,19 @@ def _waits(history: History, scenario: Scenario, moments: Moments) -> Any:
         "ratio_p50": _ratio(noisy, solo, "p50"),
         "ratio_p99": _ratio(noisy, solo, "p99"),
     }
+
+
+def _asked(scenario: Scenario, *, used_slots: float) -> float | None:
+    """Return what a tenant of the trickle asked for, as a part of its fair share.
+
+    Its fair share of the slots that were used, that is: above 1 it must wait even at
+    a fair queue, for want of speed. Every tenant of such a scenario weighs the same.
+    """
+    trickle = scenario.trickle
+    if trickle is None or not used_slots:
+        return None
+    asked = trickle.seconds / (trickle.every * len(trickle.tenants))
+    return round(asked * len(scenario.tenants) / used_slots, 3)
 
 
 def _throughput(

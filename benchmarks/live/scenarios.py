@@ -12,6 +12,8 @@ from typing import Final
 
 #: Every queue here can do it.
 FAIR: Final = frozenset[str]()
+#: Light tenants among very many.
+VICTIMS: Final = 20
 #: What a scenario may need of a queue beyond taking and running jobs.
 WEIGHTS, REWEIGHTING, CAPS = "weights", "live weights", "caps per tenant"
 
@@ -133,8 +135,8 @@ def scenarios(sizes: Sizes, *, slots: int) -> list[Scenario]:
         _long_hog(),
         _idle_return(),
         _wind_up(),
-        _victim("victim-2", 2, sizes, slots=slots),
-        _victim("victim-many", sizes.victim_tenants, sizes, slots=slots),
+        _with_jobs(_victim(), sizes.victim_jobs),
+        _with_jobs(_victims(sizes, slots=slots), sizes.victim_jobs),
         _many_tenants(sizes),
     ]
 
@@ -255,26 +257,38 @@ def _wind_up() -> Scenario:
     )
 
 
-def _victim(name: str, count: int, sizes: Sizes, *, slots: int) -> Scenario:
-    """Return the victim test among `count` tenants that send jobs of 5 ms.
-
-    The victim sends one per 100 ms, or fewer: at most half of its fair share.
-    """
-    seconds = 0.005
-    every = max(0.1, 2 * count * seconds / slots)
-    number = min(sizes.victim_jobs, max(12, int(sizes.window / every)))
-    others = tuple(f"n{index:04}" for index in range(count - 1))
-    window = number * every
+def _victim() -> Scenario:
+    """Return the test of one victim, which asks for little of its half."""
+    every = 0.1
     return Scenario(
-        name=name,
-        what=f"one of {count:,} tenants sends 5 ms every {every:g} s, the rest flood",
-        tenants=(Tenant(name="victim"), *(Tenant(name=name) for name in others)),
-        floods=(Flood(tenants=others, seconds=seconds, ideal=1.0, depth=1.0),),
-        trickle=Trickle(
-            tenants=("victim",), seconds=seconds, every=every, count=number
-        ),
+        name="victim-2",
+        what="the victim sends 5 ms every 0.1 s, one other floods with 5 ms jobs",
+        tenants=(Tenant(name="victim"), Tenant(name="a")),
+        floods=(Flood(tenants=("a",), seconds=0.005, ideal=1.0, depth=1.0),),
+        trickle=Trickle(tenants=("victim",), seconds=0.005, every=every),
         solo=True,
-        window=window,
+    )
+
+
+def _victims(sizes: Sizes, *, slots: int) -> Scenario:
+    """Return the test of some victims among very many tenants.
+
+    Each asks for an eighth of its fair share of all the slots' time, so that a queue
+    which uses a quarter of that time still owes each twice of what it asks for. There
+    are several of them because one would send too seldom to have a percentile.
+    """
+    count, seconds = sizes.victim_tenants, 0.005
+    victims = tuple(f"v{index:02}" for index in range(VICTIMS))
+    others = tuple(f"n{index:04}" for index in range(count - VICTIMS))
+    period = 8 * count * seconds / slots
+    return Scenario(
+        name="victim-many",
+        what=f"{VICTIMS} of {count:,} tenants send 5 ms every {period:g} s each, "
+        "the others flood with 5 ms jobs",
+        tenants=tuple(Tenant(name=name) for name in (*victims, *others)),
+        floods=(Flood(tenants=others, seconds=seconds, ideal=1.0, depth=1.0),),
+        trickle=Trickle(tenants=victims, seconds=seconds, every=period / VICTIMS),
+        solo=True,
     )
 
 
@@ -300,6 +314,12 @@ def aliases(tenant: Tenant) -> list[str]:
     if tenant.aliases == 1:
         return [tenant.name]
     return [f"{tenant.name}{index}" for index in range(tenant.aliases)]
+
+
+def _with_jobs(scenario: Scenario, jobs: int) -> Scenario:
+    """Return the scenario with a window that is as long as its trickle of `jobs`."""
+    assert scenario.trickle is not None  # noqa: S101 # ours, a few lines above
+    return replace(scenario, window=jobs * scenario.trickle.every)
 
 
 def with_window(scenario: Scenario, seconds: float) -> Scenario:

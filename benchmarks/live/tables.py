@@ -11,6 +11,8 @@ THROUGHPUT: Final = "throughput"
 #: Which way of enqueueing of ours is compared with a peer's.
 SAME_WAY: Final = {"one by one": "by the service"}
 NOTHING: Final = "–"
+#: A light tenant that asks for more of its fair share than this is not light.
+MOST_ASKED: Final = 0.5
 
 _FAIRNESS: Final = (
     "scenario",
@@ -45,7 +47,8 @@ def whole(report: Report) -> str:
     rates = [one for one in report.results if one.scenario == THROUGHPUT]
     sections = [_head(report)]
     if fair:
-        sections += [table(_FAIRNESS, fairness_rows(fair)), _scenario_lines(fair)]
+        sections += [table(_FAIRNESS, fairness_rows(fair)), *_asked_lines(fair)]
+        sections += [_scenario_lines(fair)]
     if rates:
         sections += [table(_RATES, rate_rows(rates))]
     sections.append(_queue_lines(report.results))
@@ -115,12 +118,13 @@ def _waits(waits: Mapping[str, Any] | None) -> list[str]:
     noisy = waits["noisy"]
     # Jobs that never started have waited at least so long.
     bound = ">" if noisy["unstarted"] else ""
-    return [
-        f"{bound}{seconds(noisy['p50'])}",
-        f"{bound}{seconds(noisy['p99'])}",
-        f"{bound}{_number(waits['ratio_p50'], 2)}",
-        f"{bound}{_number(waits['ratio_p99'], 2)}",
+    cells = [
+        seconds(noisy["p50"]),
+        seconds(noisy["p99"]),
+        _number(waits["ratio_p50"], 2),
+        _number(waits["ratio_p99"], 2),
     ]
+    return [cell if cell == NOTHING else f"{bound}{cell}" for cell in cells]
 
 
 def seconds(value: float | None) -> str:
@@ -221,6 +225,17 @@ def _head(report: Report) -> str:
             software,
         ]
     )
+
+
+def _asked_lines(found: Iterable[Result]) -> list[str]:
+    """Return a warning for each wait that is no matter of fairness alone."""
+    return [
+        f"{one.system} in {one.scenario}: a light tenant asked for {_percent(asked)} "
+        "of its fair share of the slots that this queue kept busy, so its wait is no "
+        "measure of fairness."
+        for one in found
+        if (asked := one.measures.get("asked_of_fair_share") or 0) > MOST_ASKED
+    ]
 
 
 def _scenario_lines(found: Iterable[Result]) -> str:

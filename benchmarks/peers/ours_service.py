@@ -9,11 +9,11 @@ django.setup()
 
 from benchmarks.peers.plan import JobSpec  # noqa: E402 # needs the set-up
 from jobs.services import jobs_enqueue  # noqa: E402
-from tenants.scoping import tenant_scope  # noqa: E402
+from tenants.scoping import apart  # noqa: E402
 
 
 class ServiceSender:
-    """Calls the service in transactions of its own."""
+    """Calls the service, a transaction for each call."""
 
     def send(self, spec: JobSpec, _called_at: float) -> str:
         """Enqueue one job in a transaction."""
@@ -38,7 +38,7 @@ class ServiceSender:
 def enqueue(tenant: str, specs: Sequence[JobSpec]) -> list[str]:
     """Enqueue jobs of one tenant in one statement; return their ids in order."""
     payloads = [{"seconds": spec.seconds, "steps": spec.steps} for spec in specs]
-    with tenant_scope(tenant):
+    with apart(tenant=tenant):
         ids = jobs_enqueue(
             tenant_id=tenant, kind="sleep", payloads=payloads, now=datetime.now(UTC)
         )

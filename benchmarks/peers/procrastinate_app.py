@@ -11,7 +11,7 @@ from benchmarks.peers import recording
 from benchmarks.peers.plan import JobSpec
 
 #: Jobs at once in one process: what it waits for is the database.
-CONCURRENCY: Final = 1
+CONCURRENCY: Final = 5
 
 app = App(connector=PsycopgConnector(conninfo=os.environ["DATABASE_URL"]))
 

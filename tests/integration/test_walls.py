@@ -8,6 +8,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Model
 
 from ingestion.models import IngestedFile
+from jobs import statements
 from jobs.models import Job
 from tenants.models import Tenant
 from tenants.scoping import (
@@ -15,6 +16,7 @@ from tenants.scoping import (
     TenantOwned,
     UnscopedQueryError,
     all_tenants,
+    apart,
     current_scope,
     tenant_scope,
 )
@@ -185,3 +187,50 @@ def test_nothing_stays_behind_on_the_connection():
 def test_a_scope_needs_a_tenant():
     with pytest.raises(ValueError, match="slug"), tenant_scope(""):
         pass
+
+
+# --- Statements apart -----------------------------------------------------------------
+
+
+def test_a_statement_apart_sees_what_its_scope_sees():
+    with apart(tenant="owner"):
+        assert statements.rows("SELECT tenant_id FROM jobs_job", {}) == [("owner",)]
+    with apart(reason="test"):
+        assert len(statements.rows("SELECT tenant_id FROM jobs_job", {})) == 2
+
+
+def test_a_statement_apart_leaves_no_role_behind():
+    with apart(tenant="owner"):
+        statements.rows("SELECT 1", {})
+    assert rows("SELECT current_setting('role'), current_setting('app.tenant', true)")[
+        0
+    ] in [("none", ""), ("none", None)]
+
+
+def test_a_failed_statement_apart_leaves_no_role_behind():
+    with pytest.raises(DatabaseError), apart(tenant="owner"):
+        statements.rows("SELECT 1 / 0", {})
+    assert rows("SELECT current_setting('role')") == [("none",)]
+
+
+def test_a_statement_apart_writes_for_its_tenant_only():
+    move = "UPDATE jobs_job SET tenant_id = 'stranger' RETURNING id"
+    refused = pytest.raises(DatabaseError, match="row-level security")
+    with refused, apart(tenant="owner"):
+        statements.rows(move, {})
+    with apart(tenant="owner"):
+        others = "SELECT id FROM jobs_job WHERE tenant_id = 'stranger'"
+        assert statements.rows(others, {}) == []
+
+
+def test_a_statement_without_a_scope_is_refused():
+    with pytest.raises(UnscopedQueryError):
+        statements.rows("SELECT 1", {})
+    with apart(tenant="owner"), pytest.raises(UnscopedQueryError):
+        Job.objects.count()
+
+
+def test_inside_a_transaction_apart_is_an_ordinary_scope():
+    with transaction.atomic(), apart(tenant="owner"):
+        assert statements.rows("SELECT tenant_id FROM jobs_job", {}) == [("owner",)]
+        assert Job.objects.count() == 1
