@@ -93,8 +93,8 @@ def dispatch(
 
 # --- Start ----------------------------------------------------------------------------
 
-# Joined to the ids one by one: given as one array, they would be looked for in a
-# partial index of live attempts as well, which is full of dead entries between vacuums.
+# Live attempts are asked for in words that fit no partial index: those are full of
+# dead entries between two vacuums, and a planner that does not know would scan them.
 _CLAIM = """
 WITH clock AS (
     SELECT clock_timestamp() AS now
@@ -103,7 +103,7 @@ WITH clock AS (
     SET started_at = clock.now, worker = %(worker)s,
         lease_expires_at = clock.now + %(lease)s * interval '1 second'
     FROM unnest(%(attempts)s::bigint[]) AS asked (id), clock, jobs_job j
-    WHERE a.id = asked.id AND a.started_at IS NULL AND a.outcome IS NULL
+    WHERE a.id = asked.id AND a.started_at IS NULL AND COALESCE(a.outcome, '') = ''
       AND j.id = a.job_id AND j.state = ANY(%(from)s)
     RETURNING a.id, a.job_id, a.pool, a.started_at
 ), moved AS (
@@ -178,7 +178,8 @@ _RENEW = """
 UPDATE jobs_attempt a
 SET lease_expires_at = clock_timestamp() + %(lease)s * interval '1 second'
 FROM unnest(%(attempts)s::bigint[]) AS asked (id)
-WHERE a.id = asked.id AND a.outcome IS NULL AND a.lease_expires_at > clock_timestamp()
+WHERE a.id = asked.id AND COALESCE(a.outcome, '') = ''
+  AND a.lease_expires_at > clock_timestamp()
 RETURNING a.job_id
 """
 
@@ -263,7 +264,8 @@ WITH clock AS (
         finished_at = a.started_at + e.ended_us * interval '1 microsecond',
         error = e.error, traceback = e.traceback
     FROM ended e, clock
-    WHERE a.id = e.attempt_id AND a.outcome IS NULL AND a.lease_expires_at > clock.now
+    WHERE a.id = e.attempt_id AND COALESCE(a.outcome, '') = ''
+      AND a.lease_expires_at > clock.now
     RETURNING a.id AS attempt_id, a.tenant_id, a.job_id, a.settled_us, a.started_at,
               a.finished_at, e.state, e.began_us, e.result, e.error, e.fingerprint,
               e.failures, e.delay_seconds, e.is_terminal, e.done, e.total, e.unit
@@ -400,7 +402,7 @@ WITH settled AS (
     UPDATE jobs_attempt a
     SET outcome = %(outcome)s, is_billable = false, settled_us = 0,
         started_at = NULL, finished_at = clock_timestamp()
-    WHERE a.id = ANY(%(attempts)s) AND a.outcome IS NULL
+    WHERE a.id = ANY(%(attempts)s) AND COALESCE(a.outcome, '') = ''
     RETURNING a.job_id, a.number
 )
 UPDATE jobs_job j

@@ -15,7 +15,7 @@ from jobs.lifecycle import Outcome
 from jobs.pressure import Pressure
 
 #: Estimated work of a bundle. Jobs estimated at less than half of it are bundled.
-BUNDLE_US: Final = 10_000
+BUNDLE_US: Final = 20_000
 #: Most jobs of a bundle.
 BUNDLE_JOBS: Final = 128
 #: A slot that is expected to be free within this time may be published for.

@@ -88,6 +88,12 @@ class Heartbeat(bootsteps.StartStopStep):
 def install(app: Celery, *, pool: str) -> None:
     """Make a worker of this process serve a pool."""
     app.conf.dtq_pool = pool
+    # A pool's worker publishes nothing but events for Flower, several for each message;
+    # to wait for a confirm of each would hold the next message up.
+    app.conf.broker_transport_options = {
+        **app.conf.broker_transport_options,
+        "confirm_publish": False,
+    }
     app.steps["worker"].add(Heartbeat)
     task_failure.connect(_child_died, weak=False)
 
