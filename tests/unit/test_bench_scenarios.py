@@ -64,11 +64,13 @@ def test_the_victim_asks_for_half_of_its_fair_share_at_most(name: str):
     trickle = scenario.trickle
     assert trickle is not None
     fair_jobs_per_second = 2 / trickle.seconds / len(scenario.tenants)
-    assert 1 / trickle.every <= fair_jobs_per_second / 2 + 1e-9
+    own_jobs_per_second = 1 / trickle.every / len(trickle.tenants)
+    assert own_jobs_per_second <= fair_jobs_per_second / 2
 
 
 def test_the_victims_test_is_as_long_as_its_trickle():
     scenario = ALL["victim-2"]
+    assert ALL["victim-many"].window == pytest.approx(100)
     assert scenario.window == pytest.approx(10)
     assert with_window(scenario, 120).window == pytest.approx(10)
     assert with_window(ALL["noisy-flood"], 120).window == 120
@@ -145,6 +147,8 @@ def test_shares_and_waits_of_a_run_are_those_of_its_jobs():
     assert noisy["unstarted"] == 1
     assert found["waits"]["ratio_p50"] == 3
     assert found["busy"] == 1
+    # One job of 1 s each second by one of three tenants, on one slot.
+    assert found["asked_of_fair_share"] == 3
     assert found["runs_per_second"] == pytest.approx(1, abs=0.01)
 
 
