@@ -280,11 +280,7 @@ def bursty(random: Random) -> Scenario:
             ),
         }
 
-    ideal = {
-        "light slowdown p50": "<= 4",
-        "light slowdown p99": "<= 5",
-        "idle s": "0",
-    }
+    ideal = {"light slowdown p50": "1", "light slowdown p99": "1", "idle s": "0"}
     return Scenario(setup=setup, measure=measure, ideal=ideal)
 
 

@@ -50,19 +50,17 @@ Bound
 
     N is the number of slots plus the messages published but not started, C the longest
     attempt (or bundle) below the child, `hold` its largest hold, `delta` the refresh
-    step, w the weight; 3 * N * K if one of them enters the interval in debt. Tenants of
-    different tiers add the bounds of the levels on the way to their common node. It
-    does not depend on the quality of the estimates. It needs `refresh` for each running
-    attempt at least every `delta`. Shorter attempts are the only way to a smaller
-    bound: a running attempt is never interrupted here.
+    step, w the smallest weight at which its debt and open charges were charged; it is
+    3 * N * K if one of them enters the interval in debt. Tenants of different tiers
+    add the bounds of the levels. It does not depend on the quality of the estimates.
+    It needs `refresh` for each running attempt at least every `delta`. Shorter attempts
+    are the only way to a smaller bound: a running attempt is never interrupted here.
 
-    Why: let e be what is charged to a child beyond what it attained, 0 <= e <= n * m
-    for n attempts in flight, m = max(hold, delta). When i was last served, at time s,
-    its virtual time was the smallest: (A_i + e_i) / w_i <= (A_j + e_j) / w_j. Since s
-    it attained at most n_i * C_i. A settlement moves charge and excess together, so A
-    alone never falls; a child that became ready after s was lifted to the clock, which
-    is i's virtual time at s or more. So A_i / w_i - A_j / w_j <= N * K at any time, and
-    over an interval both ends add up.
+    Why: what is charged beyond what was attained is at most max(hold, delta) for each
+    attempt in flight. When i was last served, its virtual time was the smallest; since
+    then it attained at most what it had in flight. Settlements move charge and excess
+    together, and the lift puts a newcomer no further back. docs/fair_share.md has the
+    argument in full.
 
 Cost
     O(log n) amortised at each level for each call, n being the children there;
@@ -89,16 +87,15 @@ Limits
 >>> picks
 ['large', 'small', 'large', 'small', 'large', 'large']
 """
-# ruff: noqa: S101 - exceptions are named for what happened; invariants are asserted
+# ruff: noqa: S101 - what the types cannot say is asserted
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Generic
 
-from fairshare import replay
-from fairshare.gates import Gate, Rate, RateGate
-from fairshare.ranking import Ranking
+from fairshare import consistency, replay
+from fairshare.gates import Gate, Rate
+from fairshare.openings import Openings
 from fairshare.replay import Replay
 from fairshare.snapshot import Snapshot
 from fairshare.terms import (
@@ -110,6 +107,8 @@ from fairshare.terms import (
     TenantShare,
     UnknownJob,
     UnknownTenant,
+    check_limits,
+    checked_cost,
 )
 from fairshare.tree import (
     NO_LIMIT,
@@ -159,8 +158,7 @@ class FairScheduler(Generic[JobT]):
         self._tenants: dict[str, Tenant] = {}
         self._jobs: dict[JobT, Waiting | Flight] = {}
         self._serial = 0
-        # Shut rate gates, in the order of opening. One that holds no work may be out.
-        self._shut: Ranking[RateGate] = Ranking()
+        self._openings = Openings()
         self._replay = Replay()
 
     # Tiers and tenants
@@ -172,7 +170,7 @@ class FairScheduler(Generic[JobT]):
         tenants, None meaning no limit. Raises ValueError for a weight below 1 or a
         negative cap.
         """
-        _check_limits(tier, weight, cap)
+        check_limits(tier, weight, cap)
         node = self._tier(tier)
         self._root.reweigh(node, weight)
         node.limit = NO_LIMIT if cap is None else cap
@@ -198,7 +196,7 @@ class FairScheduler(Generic[JobT]):
         changes tiers takes its debt along, and its attempts in flight stay charged
         where they started. Raises ValueError for a weight below 1 or a negative cap.
         """
-        _check_limits(tenant, weight, cap, elastic_cap)
+        check_limits(tenant, weight, cap, elastic_cap)
         parent = self._tier(tier)
         node = self._tenants.get(tenant)
         if node is None:
@@ -207,9 +205,9 @@ class FairScheduler(Generic[JobT]):
             self._move(node, parent)
         parent.reweigh(node, weight)
         node.cap, node.elastic_cap, node.is_paused = cap, elastic_cap, paused
-        self._set_rate(node, rate)
+        self._openings.set_rate(node, rate)
         node.update_limits()
-        self._await_opening(node)
+        self._openings.expect(node)
         place(node)
 
     def remove_tenant(self, tenant: str) -> None:
@@ -223,7 +221,7 @@ class FairScheduler(Generic[JobT]):
         for queue in node.queues.values():
             for job in queue.jobs():
                 del self._jobs[job]
-        self._set_rate(node, None)
+        self._openings.set_rate(node, None)
         node.parent.remove(node)
         place(node.parent)
         self._replay.forget(node)
@@ -254,7 +252,7 @@ class FairScheduler(Generic[JobT]):
         queue.add(waiting)
         if queue.head is waiting:
             place(queue)
-            self._await_opening(node)
+            self._openings.expect(node)
         return True
 
     def withdraw(self, job: JobT) -> bool:
@@ -296,11 +294,10 @@ class FairScheduler(Generic[JobT]):
         _, _, job, queue = waiting
         node = queue.parent
         cost = estimate if isinstance(estimate, int) else estimate(node.name, job)
-        held_us = max(FLOOR_US, _checked(cost))
+        held_us = max(FLOOR_US, checked_cost(cost))
         weight, tier_weight = node.weight, node.parent.weight
         queue.pop()
-        if node.rate_gate is not None:
-            self._take_rate(node, node.rate_gate, now_us)
+        self._openings.take(node, now_us)
         path = queue.path(weight, tier_weight)
         self._launch(job, path, held_us, served=path if tenant is None else path[:1])
         return Dispatch(job, node.name, held_us, weight, tier_weight)
@@ -311,7 +308,7 @@ class FairScheduler(Generic[JobT]):
         Raises UnknownJob.
         """
         flight = self._flight(job)
-        if _checked(elapsed_us) >= flight.charged_us:
+        if checked_cost(elapsed_us) >= flight.charged_us:
             flight.charge(elapsed_us + self._delta_us)
             self._place(flight)
 
@@ -321,7 +318,7 @@ class FairScheduler(Generic[JobT]):
         Raises UnknownJob, so a second settlement is never charged.
         """
         flight = self._flight(job)
-        flight.charge(_checked(actual_us))
+        flight.charge(checked_cost(actual_us))
         del self._jobs[job]
         for node, _ in flight.path:
             node.in_flight -= 1
@@ -332,12 +329,7 @@ class FairScheduler(Generic[JobT]):
 
     def next_opening_us(self) -> int | None:
         """Return when the first rate gate that holds waiting work opens, if any."""
-        while (gate := self._shut.first()) is not None:
-            node = self._tenants[gate.tenant]
-            if node.head is not None and not node.is_paused:
-                return gate.opens_us
-            self._shut.discard(gate)
-        return None
+        return self._openings.next_us(self._tenants)
 
     # Rebuilding from a snapshot and the ledger
 
@@ -356,7 +348,7 @@ class FairScheduler(Generic[JobT]):
         """
         self._replay.resume(snapshot, self._root, self._tiers, self._tenants)
         for tenant in self._tenants.values():
-            self._await_opening(tenant)
+            self._openings.expect(tenant)
 
     def restore(
         self,
@@ -378,7 +370,7 @@ class FairScheduler(Generic[JobT]):
             raise JobAlreadyKnown(f"{job!r} is waiting or in flight")
         path = queue.path(weight, tier_weight)
         self._replay.lift(path)
-        self._launch(job, path, _checked(held_us), served=path)
+        self._launch(job, path, checked_cost(held_us), served=path)
 
     def charge(
         self,
@@ -399,7 +391,7 @@ class FairScheduler(Generic[JobT]):
         for node, _ in flight.path:
             assert node.parent is not None
             node.parent.serve(node)
-        flight.charge(_checked(amount_us))
+        flight.charge(checked_cost(amount_us))
         self._place(flight)
 
     # Looking in
@@ -440,35 +432,8 @@ class FairScheduler(Generic[JobT]):
 
     def check_invariants(self) -> None:
         """Assert invariants 1 to 5 of the module; for tests, O(all jobs)."""
-        flights: Counter[Node] = Counter()
-        open_us: Counter[Node] = Counter()
-        for flight in self._flights():
-            for node, _ in flight.path:
-                flights[node] += 1
-                open_us[node] += flight.charged_us
-        for node in self._nodes():
-            assert node.in_flight == flights[node]
-            assert node.used_us >= open_us[node]
-        self._root.check_children(self._tiers.values())
-        for tier in self._tiers.values():
-            tier.check_children([t for t in self._tenants.values() if t.parent is tier])
-        for tenant in self._tenants.values():
-            tenant.check_invariants()
-        known = sum(tenant.waiting() for tenant in self._tenants.values())
-        assert len(self._jobs) == known + sum(1 for _ in self._flights())
-        for tenant in self._tenants.values():
-            self._check_tenant(tenant)
-        self._shut.check_invariants()
-
-    def _check_tenant(self, tenant: Tenant) -> None:
-        for queue in tenant.queues.values():
-            for job in queue.jobs():
-                waiting = self._jobs[job]
-                assert not isinstance(waiting, Flight)
-                assert waiting[-1] is queue
-        if tenant.head is not None and tenant.is_shut() and not tenant.is_paused:
-            assert tenant.rate_gate is not None
-            assert tenant.rate_gate.entry
+        consistency.check(self._root, self._tiers, self._tenants, self._jobs)
+        self._openings.check_invariants()
 
     # Private
 
@@ -492,12 +457,6 @@ class FairScheduler(Generic[JobT]):
 
     def _flights(self) -> Iterator[Flight]:
         return (f for f in self._jobs.values() if isinstance(f, Flight))
-
-    def _nodes(self) -> Iterator[Node]:
-        yield from self._tiers.values()
-        for tenant in self._tenants.values():
-            yield tenant
-            yield from tenant.queues.values()
 
     def _head_of(self, tenant: str) -> Waiting | None:
         node = self._tenant(tenant)
@@ -526,56 +485,11 @@ class FairScheduler(Generic[JobT]):
         node.parent = tier
         node.virtual_time = tier.clock + ahead
 
-    # Rate gates
-
-    def _set_rate(self, node: Tenant, rate: Rate | None) -> None:
-        if node.rate == rate:
-            return
-        gate = node.rate_gate
-        if gate is not None:
-            self._shut.discard(gate)
-        if rate is None:
-            node.rate_gate = None
-        elif gate is None:
-            node.rate_gate = RateGate(rate, node.name)
-        else:
-            gate.change(rate)
-
-    def _take_rate(self, node: Tenant, gate: RateGate, now_us: int) -> None:
-        gate.take(now_us)
-        if gate.is_shut:
-            node.update_limits()
-            self._await_opening(node)
-
-    def _await_opening(self, node: Tenant) -> None:
-        gate = node.rate_gate
-        if gate is not None and gate.is_shut and not gate.entry:
-            self._shut.put((gate.opens_us, node.name, gate))
-
     def _open_gates(self, now_us: int) -> None:
-        while (gate := self._shut.first()) is not None and gate.opens_us <= now_us:
-            self._shut.discard(gate)
-            gate.is_shut = False
-            node = self._tenants[gate.tenant]
+        for tenant in self._openings.opened(now_us):
+            node = self._tenants[tenant]
             node.update_limits()
             place(node)
-
-
-def _checked(cost_us: int) -> int:
-    """Return the cost. Raises TypeError unless an int, ValueError if negative."""
-    if type(cost_us) is not int:
-        raise TypeError(f"a cost is whole microseconds, not {cost_us!r}")
-    if cost_us < 0:
-        raise ValueError(f"a cost is not negative, but {cost_us} was given")
-    return cost_us
-
-
-def _check_limits(name: str, weight: int, *caps: int | None) -> None:
-    if weight < 1:
-        raise ValueError(f"weight of {name} is {weight}; it must be at least 1")
-    for cap in caps:
-        if cap is not None and cap < 0:
-            raise ValueError(f"cap of {name} is {cap}; it must not be negative")
 
 
 def _part(node: Node) -> float:

@@ -17,6 +17,8 @@ __all__ = [
     "TenantShare",
     "UnknownJob",
     "UnknownTenant",
+    "check_limits",
+    "checked_cost",
 ]
 
 
@@ -70,3 +72,21 @@ class TenantShare:
     waiting: int
     gate: Gate
     gate_opens_us: int | None  # in the time given to `pick`; None if not by itself
+
+
+def checked_cost(cost_us: int) -> int:
+    """Return the cost. Raises TypeError unless an int, ValueError if negative."""
+    if type(cost_us) is not int:
+        raise TypeError(f"a cost is whole microseconds, not {cost_us!r}")
+    if cost_us < 0:
+        raise ValueError(f"a cost is not negative, but {cost_us} was given")
+    return cost_us
+
+
+def check_limits(name: str, weight: int, *caps: int | None) -> None:
+    """Raise ValueError unless the weight is at least 1 and no cap is negative."""
+    if weight < 1:
+        raise ValueError(f"weight of {name} is {weight}; it must be at least 1")
+    for cap in caps:
+        if cap is not None and cap < 0:
+            raise ValueError(f"cap of {name} is {cap}; it must not be negative")

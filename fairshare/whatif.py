@@ -55,6 +55,7 @@ __all__ = [
 ]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND_US = 1_000_000
 
 MOST_JOBS = 100_000
 """How many jobs are replayed at most, if the caller does not say otherwise."""
@@ -271,10 +272,12 @@ def _ends(old: Outcome, new: Outcome) -> str:
         return "backlog never ends" + (" either way" if was is None else "")
     if was is None:
         return f"backlog ends {_utc(now)} instead of never"
+    if abs(now - was) < _SECOND_US:
+        return (
+            f"backlog ends {_EPOCH + timedelta(microseconds=now):%H:%M} UTC as before"
+        )
     said_now, said_was = _utc_apart(now, was)
-    if said_now == said_was:
-        return f"backlog ends {said_now} as before"
-    return f"backlog ends {said_now} instead of {said_was}"
+    return f"backlog ends {said_now} instead of {said_was} UTC"
 
 
 def _wait(old: Outcome, new: Outcome) -> str:

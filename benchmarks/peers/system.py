@@ -105,8 +105,8 @@ class System(ABC):
         return ""
 
     def change(self, change: Change) -> None:
-        """Change a tenant; needs to work only for what `offers` names."""
-        raise NotImplementedError(change)
+        """Change a tenant. Raises ValueError unless `offers` names such a change."""
+        raise ValueError(f"{self.name} cannot change a tenant that has work: {change}")
 
     def stop(self) -> None:
         """Let the running jobs end, and stop."""

@@ -1,0 +1,62 @@
+"""Assert what must hold of a scheduler between any two calls; for tests."""
+# ruff: noqa: S101 - it is what this file is for
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fairshare.tree import Branch, Flight, Node, Tenant, Tier, Waiting
+
+__all__ = ["check"]
+
+
+def check(
+    root: Branch,
+    tiers: Mapping[str, Tier],
+    tenants: Mapping[str, Tenant],
+    jobs: Mapping[Any, Waiting | Flight],
+) -> None:
+    """Assert invariants 1 to 5 of `fairshare.scheduler`; O(all jobs)."""
+    flights = [job for job in jobs.values() if isinstance(job, Flight)]
+    _check_charges([*tiers.values(), *_below(tenants.values())], flights)
+    root.check_children(tiers.values())
+    for tier in tiers.values():
+        tier.check_children([t for t in tenants.values() if t.parent is tier])
+    for tenant in tenants.values():
+        tenant.check_invariants()
+        _check_gate(tenant)
+    waiting = _waiting(tenants.values())
+    assert len(jobs) == len(waiting) + len(flights)
+    for job, queue in waiting.items():
+        known = jobs[job]
+        assert not isinstance(known, Flight)
+        assert known[-1] is queue
+
+
+def _below(tenants: Iterable[Tenant]) -> Iterable[Node]:
+    for tenant in tenants:
+        yield tenant
+        yield from tenant.queues.values()
+
+
+def _waiting(tenants: Iterable[Tenant]) -> dict[Any, Node]:
+    queues = (queue for tenant in tenants for queue in tenant.queues.values())
+    return {job: queue for queue in queues for job in queue.jobs()}
+
+
+def _check_charges(nodes: Iterable[Node], flights: Iterable[Flight]) -> None:
+    in_flight: Counter[Node] = Counter()
+    open_us: Counter[Node] = Counter()
+    for flight in flights:
+        for node, _ in flight.path:
+            in_flight[node] += 1
+            open_us[node] += flight.charged_us
+    for node in nodes:
+        assert node.in_flight == in_flight[node]
+        assert node.used_us >= open_us[node]
+
+
+def _check_gate(tenant: Tenant) -> None:
+    if tenant.head is not None and tenant.is_shut() and not tenant.is_paused:
+        assert tenant.rate_gate is not None
+        assert tenant.rate_gate.entry
