@@ -19,7 +19,8 @@ def sleep(assignment: Assignment) -> Steps:
     while done < steps:
         time.sleep(float(payload["seconds"]) / steps)
         done += 1
-        if done < steps:
+        if done < steps or "fail" in payload:
+            # Without a failure to come, the last checkpoint travels with the result.
             yield _step(done, steps)
     _fail(payload.get("fail"))
     return Finish({"steps": done}, _checkpoint(done, steps))

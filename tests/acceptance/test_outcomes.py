@@ -1,6 +1,7 @@
 """Every way a job can end, through the whole product, on both sets of services."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -78,3 +79,38 @@ def test_a_scheduled_task_keeps_its_result(product: Product):
 
     wait_for(lambda: results() != [], 60)
     assert results() == [("SUCCESS", '{"stale_workers": 0}')]
+
+
+def test_a_killer_in_a_bundle_is_blamed_alone(product: Product):
+    """The parent reads from shared memory which job its dead child was on."""
+    slug = "bundled"
+    product.create_tenant(slug)
+    key = str(json.loads(product.manage("apikey", "create", slug, "--json"))["key"])
+
+    def enqueue(**payload: Any) -> str:
+        body = {"tenant_id": slug, "seconds": 0, **payload}
+        status, job = product.call(key, "/enqueue/sleep", body)
+        assert status == 202, job
+        return str(job["id"])
+
+    # What such a job costs is learnt first: only known tiny jobs are bundled.
+    product.wait_for_end(key, enqueue())
+    product.manage("tenant", "pause", slug)
+    time.sleep(2)
+    jobs = [enqueue() for _ in range(4)]
+    killer = enqueue(fail="kill")
+    jobs += [enqueue() for _ in range(4)]
+    product.manage("tenant", "resume", slug)
+
+    for job in jobs:
+        assert product.wait_for_end(key, job)["state"] == "succeeded"
+    assert product.wait_for_end(key, killer)["error"]["code"] == "poison"
+    blame = product.query(
+        "SELECT id::text, lost_count, innocent_count FROM jobs_job "
+        "WHERE tenant_id = %s",
+        slug,
+    )
+    counts = {job: (lost, innocent) for job, lost, innocent in blame}
+    assert {counts[job][0] for job in jobs} == {0}
+    assert sum(counts[job][1] for job in jobs) > 0
+    assert counts[killer][1] == 0
