@@ -22,7 +22,9 @@ Differences
        one present: a tenant that cannot run never holds the clock back.
     3. A node that becomes eligible again (new work; a cap, a rate or a pause lifted)
        is lifted to the clock: idle and gated time earns nothing. It is never lowered:
-       debt stays.
+       debt stays. Where refunds have put every eligible child behind the clock, it is
+       lifted to the first of these only: what others were charged too much for a while
+       is no debt of a newcomer.
     4. An attempt is charged at the weights it was dispatched with, to its end. So a
        refund undoes exactly what the hold did, and the ledger alone (cost and weights
        of each attempt) reproduces the charges.
@@ -305,11 +307,13 @@ class FairScheduler(Generic[JobT]):
     def refresh(self, job: JobT, elapsed_us: int) -> None:
         """Charge a running attempt ahead, once it has run as long as it is charged.
 
-        Raises UnknownJob.
+        As far ahead as it has run, `delta_us` at most: a tiny job that is late by a
+        little must not count as a long one. Raises UnknownJob.
         """
         flight = self._flight(job)
         if checked_cost(elapsed_us) >= flight.charged_us:
-            flight.charge(elapsed_us + self._delta_us)
+            ahead_us = min(self._delta_us, max(FLOOR_US, elapsed_us))
+            flight.charge(elapsed_us + ahead_us)
             self._place(flight)
 
     def settle(self, job: JobT, actual_us: int) -> None:

@@ -94,7 +94,7 @@ class Node(Ranked):
         self.name = name
         self.weight = weight
         self.parent = parent
-        self.virtual_time = 0 if parent is None else parent.clock
+        self.virtual_time = 0 if parent is None else parent.present()
         self.used_us = 0
         self.in_flight = 0
         self.limit = NO_LIMIT  # may start nothing from so many in flight on
@@ -128,6 +128,16 @@ class Branch(Node):
         child.virtual_time = max(child.virtual_time, self.floor)
         self.clock = max(self.clock, child.virtual_time)
 
+    def present(self) -> int:
+        """Return the virtual time of a newcomer: the clock, or less after refunds.
+
+        A clock may have been served on a hold that turned out too large.
+        """
+        first = self.ready.first()
+        if first is None or first.entry is None or first.entry[0]:
+            return self.clock
+        return min(self.clock, first.virtual_time)
+
     def place(self, child: Node) -> None:
         """Rank the child if it may start a job; lift it if it could not before."""
         if child.head is None or child.in_flight >= child.limit:
@@ -138,7 +148,7 @@ class Branch(Node):
             if not entry:
                 self.ready_weight += child.weight
             if entry is None or (entry and entry[0] and not is_behind):
-                child.virtual_time = max(child.virtual_time, self.clock)
+                child.virtual_time = max(child.virtual_time, self.present())
             self.ready.put((is_behind, child.virtual_time, child.tie, child))
         self._look()
 

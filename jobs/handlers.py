@@ -18,7 +18,7 @@ from uuid import UUID
 
 JSONDict = dict[str, Any]
 
-DEFAULT_PRIOR_US: Final = 1_000_000
+DEFAULT_PRIOR_US: Final = 100_000
 DEFAULT_QUANTUM_US: Final = 2_000_000
 
 

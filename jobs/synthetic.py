@@ -44,4 +44,4 @@ def _fail(how: str | None) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-SLEEP = Kind(name="sleep", handler=sleep, prior_us=1_000_000)
+SLEEP = Kind(name="sleep", handler=sleep, prior_us=100_000)

@@ -286,11 +286,34 @@ def test_long_job_is_charged_ahead_while_it_runs() -> None:
     dispatch = scheduler.pick(MS)
     assert dispatch is not None
     used = []
-    for elapsed_us in (MS - 1, MS, MS + DELTA_US - 1, MS + DELTA_US):
+    for elapsed_us in (MS - 1, MS, 2 * MS - 1, 2 * MS, 2 * DELTA_US):
         scheduler.refresh(dispatch.job, elapsed_us)
         scheduler.check_invariants()
         used.append(scheduler.share("long").used_us)
-    assert used == [MS, MS + DELTA_US, MS + DELTA_US, MS + 2 * DELTA_US]
+    assert used == [MS, 2 * MS, 2 * MS, 4 * MS, 3 * DELTA_US]
+
+
+def test_tiny_job_that_is_a_little_late_does_not_count_as_a_long_one() -> None:
+    scheduler = backlogged({"tiny": 1000, "other": 1000})
+    dispatch = scheduler.pick(5 * MS)
+    assert dispatch is not None
+    assert dispatch.tenant == "tiny"
+    scheduler.refresh(dispatch.job, 6 * MS)
+    assert scheduler.share("tiny").used_us == 12 * MS
+
+
+def test_newcomer_owes_nothing_for_a_hold_that_was_given_back() -> None:
+    scheduler = backlogged({"flood": 1000}, jobs=50)
+    for _ in range(20):
+        first, second = scheduler.pick(SECOND), scheduler.pick(SECOND)
+        assert first is not None
+        assert second is not None
+        scheduler.settle(first.job, MS)
+        scheduler.settle(second.job, MS)
+    scheduler.set_tenant("newcomer", weight=1000)
+    scheduler.offer("newcomer", "n", order=0)
+    picks = [scheduler.pick(MS), scheduler.pick(MS)]
+    assert "newcomer" in {pick.tenant for pick in picks if pick is not None}
 
 
 def test_long_job_holds_its_tenant_back_before_it_ends() -> None:
@@ -298,7 +321,7 @@ def test_long_job_holds_its_tenant_back_before_it_ends() -> None:
     first = scheduler.pick(MS)
     assert first is not None
     assert first.tenant == "long"
-    scheduler.refresh(first.job, 50 * MS)
+    scheduler.refresh(first.job, SECOND)
     assert serve(scheduler, 1_000).keys() == {"short"}
 
 

@@ -42,8 +42,10 @@ class PlainLevel:
     eligible: set[Any] = field(default_factory=set)
 
     def update(self, eligible: set[Any]) -> None:
+        present = [self.time(name) for name in eligible & self.eligible]
+        newcomer = min([self.clock, *present])
         for name in eligible - self.eligible:
-            self.times[name] = max(self.time(name), self.clock)
+            self.times[name] = max(self.time(name), newcomer)
         self.eligible = eligible
 
     def time(self, name: Any) -> Fraction:
@@ -204,7 +206,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         job = self.flying(data)
         self.scheduler.refresh(job, elapsed_us)
         if elapsed_us >= self.plain.flights[job].charged_us:
-            self.plain.charge(job, elapsed_us + DELTA_US)
+            ahead_us = min(DELTA_US, max(FLOOR_US, elapsed_us))
+            self.plain.charge(job, elapsed_us + ahead_us)
         self.plain.update()
 
     @precondition(lambda self: self.plain.flights)
