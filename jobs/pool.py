@@ -15,7 +15,7 @@ from jobs.lifecycle import Outcome
 from jobs.pressure import Pressure
 
 #: Estimated work of a bundle. Jobs estimated at less than half of it are bundled.
-BUNDLE_US: Final = 20_000
+BUNDLE_US: Final = 30_000
 #: Most jobs of a bundle.
 BUNDLE_JOBS: Final = 128
 #: A slot that is expected to be free within this time may be published for.
@@ -187,10 +187,12 @@ class Pool:
     def room(self) -> int:
         """Return how many messages may be published now.
 
-        One for each free slot, and one for each slot that is about to be free.
+        One for each free slot, and one for every second slot that is about to be free:
+        slots are freed one after another, and each that is brings the next round.
         """
         ending = sum(message.is_ending for message in self._messages)
-        return max(0, self.slots + min(self.slots, ending) - len(self._messages))
+        ahead = (min(self.slots, ending) + 1) // 2
+        return max(0, self.slots + ahead - len(self._messages))
 
     def plan(self, estimate: Estimate, *, now_us: int) -> list[Bundle]:
         """Choose what to publish now, charging each job's hold."""

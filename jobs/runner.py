@@ -2,7 +2,8 @@
 
 Each step's effects, its checkpoint and the fence share one transaction. Whatever goes
 wrong ends the attempt in the ledger; an attempt that cannot even write its end is left
-to the sweep. The attempts of a bundle run one after another and are settled together.
+to the sweep. The attempts of a bundle run one after another and are settled together,
+by jobs/settling.py.
 """
 
 import logging
@@ -21,6 +22,7 @@ from jobs.handlers import Assignment, Checkpoint, Finish, JSONDict, Step, Steps
 from jobs.lease import HAND_BACK_US, LeaseKeeper, hand_back
 from jobs.ledger import AttemptSupersededError, Claim, Settlement
 from jobs.lifecycle import Event
+from jobs.settling import Ended, Now, Settler
 from tenants.scoping import apart, tenant_scope
 
 logger = logging.getLogger(__name__)
@@ -40,8 +42,13 @@ class SlotWantedError(Exception):
     """The attempt has used up its quantum, and somebody else waits for the slot."""
 
 
-def run(*, attempt_ids: Sequence[int], worker: str) -> int:
-    """Run attempts to their ends; returns how many, stale ones not counted."""
+def run(
+    *, attempt_ids: Sequence[int], worker: str, settler: Settler | None = None
+) -> int:
+    """Run attempts to their ends; returns how many, stale ones not counted.
+
+    Without a settler their ends are in the ledger on return.
+    """
     with apart(reason="start attempts"):
         claims = ledger.claim(
             attempt_ids=attempt_ids,
@@ -51,15 +58,16 @@ def run(*, attempt_ids: Sequence[int], worker: str) -> int:
     if len(claims) < len(attempt_ids):
         logger.info("Of attempts %s only %s are live", attempt_ids, len(claims))
     if claims:
-        _Run(Bundle(claims)).go()
+        _Run(Bundle(claims), settler or Now()).go()
     return len(claims)
 
 
 class _Run:
     """One bundle's way through this process."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, settler: Settler) -> None:
         self.bundle = bundle
+        self.settler = settler
         self.settlements: list[Settlement] = []
         self.settled_us = 0
         self.tenant = ""
@@ -100,23 +108,24 @@ class _Run:
         return settlement.ended_us
 
     def _settle(self, *, buried: Assignment | None = None) -> None:
-        """Write the ends so far; a death together with what it means to its kind."""
+        """Have the ends so far written; a death with what it means to its kind."""
         if not self.settlements:
             return
-        # A death and what it means to its kind are one transaction.
-        scope = (
-            apart(tenant=self.tenant) if buried is None else tenant_scope(self.tenant)
-        )
-        with scope:
-            settled = ledger.settle(self.settlements)
-            if buried is not None and buried.attempt_id in settled:
-                handlers.bury(buried.kind, buried.job_id)
-        ended = [settlement.attempt_id for settlement in self.settlements]
-        if len(settled) < len(ended):
-            logger.warning("Attempts %s lost their lease", set(ended) - settled)
-        self.bundle.ended(ended)
+        ended = Ended(self.tenant, self.bundle, self.settlements)
+        if buried is None:
+            self.settler.settle(ended)
+        else:
+            self._bury(ended, buried)
         self.settled_us = self.settlements[-1].ended_us
         self.settlements = []
+
+    def _bury(self, ended: Ended, buried: Assignment) -> None:
+        # A death and what it means to its kind are one transaction.
+        with tenant_scope(self.tenant):
+            settled = ledger.settle(ended.settlements)
+            if buried.attempt_id in settled:
+                handlers.bury(buried.kind, buried.job_id)
+        ended.note(settled)
 
 
 class _Attempt:

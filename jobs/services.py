@@ -12,7 +12,7 @@ from jobs import handlers
 from jobs.lifecycle import Event, State, sources, target
 from jobs.models import Job, Priority, Worker, new_job_id
 from jobs.statements import rows, to_json
-from jobs.wake import wake_dispatcher
+from jobs.wake import wake_dispatcher_soon
 from tenants.scoping import current_scope
 
 STALE_WORKER_AGE = timedelta(hours=1)
@@ -42,7 +42,7 @@ def job_enqueue(
         run_after=now if run_after is None else run_after,
         max_attempts=max_attempts or known.max_attempts,
     )
-    transaction.on_commit(partial(wake_dispatcher, tenant_id))
+    transaction.on_commit(partial(wake_dispatcher_soon, tenant_id))
     return job
 
 
@@ -86,7 +86,7 @@ def jobs_enqueue(
             "payloads": [to_json(payload) for payload in payloads],
         },
     )
-    transaction.on_commit(partial(wake_dispatcher, tenant_id))
+    transaction.on_commit(partial(wake_dispatcher_soon, tenant_id))
     return ids
 
 
@@ -114,7 +114,7 @@ def jobs_revive(*, job_ids: Iterable[UUID]) -> int:
         fingerprint="",
     )
     if revived:
-        transaction.on_commit(partial(wake_dispatcher, *tenants))
+        transaction.on_commit(partial(wake_dispatcher_soon, *tenants))
     return revived
 
 

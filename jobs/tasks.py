@@ -3,20 +3,30 @@
 from typing import Any
 
 from celery import Task, shared_task
+from celery.signals import worker_process_shutdown
 from django.db import connection
 from django.utils import timezone
 
 from jobs import runner, services
+from jobs.settling import Beside
 from jobs.wake import wake_dispatcher
+
+_settler = Beside()
 
 
 @shared_task(name="jobs.tasks.run_attempt", bind=True, ignore_result=True)
 def run_attempt(self: Task[Any, Any], /, *, attempt_ids: list[int], **_: Any) -> None:
-    """Run the attempts that a message names; their end is in the ledger."""
+    """Run the attempts that a message names; their ends are written beside the next."""
     connection.close_if_unusable_or_obsolete()
     worker = str(self.request.hostname)
-    runner.run(attempt_ids=attempt_ids, worker=worker)
-    wake_dispatcher()
+    if not runner.run(attempt_ids=attempt_ids, worker=worker, settler=_settler):
+        wake_dispatcher()
+
+
+@worker_process_shutdown.connect
+def _write_the_rest(**_: Any) -> None:
+    """Leave no settlement unwritten when a child of a worker ends in peace."""
+    _settler.close()
 
 
 @shared_task(name="jobs.tasks.housekeeping")

@@ -4,7 +4,10 @@ A wake names the tenants that have new work, so that the dispatcher looks for it
 it is. Whatever a lost wake hides, the dispatcher's sweep of all tenants finds.
 """
 
+import atexit
 import logging
+import threading
+import time
 from collections.abc import Collection
 from functools import lru_cache
 from typing import cast
@@ -23,6 +26,8 @@ _MOST_TENANTS = 20_000
 _SEND_SECONDS = 0.2
 #: Longer than any wait for a wake.
 _RECEIVE_SECONDS = 2.0
+#: Wakes that follow one within this time travel together.
+_TOGETHER_SECONDS = 0.005
 
 
 @lru_cache(maxsize=2)
@@ -53,6 +58,49 @@ def wake_dispatcher(*tenants: str) -> None:
             pipeline.execute()
     except redis.RedisError as error:
         logger.warning("Unable to wake the dispatcher: %s", error)
+
+
+class _Sender:
+    """Sends wakes from a thread: the first at once, those that follow it together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tenants: set[str] = set()
+        self._more = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def send_soon(self, tenants: Collection[str]) -> None:
+        """Have these tenants named in a wake."""
+        with self._lock:
+            self._tenants.update(tenants)
+        self._more.set()
+        # Started on first use: a thread does not survive a fork.
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, daemon=True, name="wake")
+            self._thread.start()
+
+    def flush(self) -> None:
+        """Send at once what is not sent yet."""
+        with self._lock:
+            tenants, self._tenants = self._tenants, set()
+        if tenants:
+            wake_dispatcher(*tenants)
+
+    def _run(self) -> None:
+        while True:
+            self._more.wait()
+            self._more.clear()
+            self.flush()
+            time.sleep(_TOGETHER_SECONDS)
+
+
+_sender = _Sender()
+atexit.register(_sender.flush)
+
+
+def wake_dispatcher_soon(*tenants: str) -> None:
+    """Do the same without waiting for Redis, for callers who have no time for it."""
+    _sender.send_soon(tenants)
 
 
 def wait_for_wake(seconds: float) -> bool:

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from jobs import handlers, ledger, runner, sweeps
 from jobs.handlers import Kind
 from jobs.ledger import Pick
 from jobs.models import Attempt, Job, UsageEvent
+from jobs.settling import Beside
 from tenants.scoping import all_tenants
 from tests.arrange import LEASE, attempts_of, lead, make_job, make_tenant, reread, start
 
@@ -55,6 +57,46 @@ def test_each_job_of_a_bundle_ends_by_itself():
         *(f"attempt:{attempt_id}" for attempt_id in ids),
         *(f"job:{job.pk}:jobs" for job in ended),
     }
+
+
+@pytest.fixture
+def settler() -> Iterator[Beside]:
+    settler = Beside()
+    yield settler
+    settler.close()
+
+
+def test_ends_that_are_written_beside_the_next_message_are_all_in_the_ledger(
+    settler: Beside,
+):
+    jobs = [make_job("t1", payload={"seconds": 0}) for _ in range(24)]
+    for n in range(0, 24, 4):
+        ids = dispatch_bundle(jobs[n : n + 4])
+        assert runner.run(attempt_ids=ids, worker="w1", settler=settler) == 4
+    settler.close()
+    assert states(jobs) == ["succeeded"] * 24
+    with all_tenants(reason="test"):
+        assert UsageEvent.objects.filter(meter="jobs").count() == 24
+
+
+def test_an_end_that_cannot_be_written_is_left_to_the_sweep_and_stops_nobody(
+    settler: Beside,
+):
+    broken = make_job("t1", payload={"seconds": 0})
+    ids = dispatch_bundle([broken])
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE usage_events RENAME TO usage_events_away")
+    try:
+        runner.run(attempt_ids=ids, worker="w1", settler=settler)
+        settler.close()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE usage_events_away RENAME TO usage_events")
+    assert states([broken]) == ["running"]
+    after = make_job("t1", payload={"seconds": 0})
+    runner.run(attempt_ids=dispatch_bundle([after]), worker="w1", settler=settler)
+    settler.close()
+    assert states([after]) == ["succeeded"]
 
 
 def test_the_jobs_of_a_bundle_share_its_time_without_gap_or_overlap():

@@ -55,7 +55,7 @@ def test_long_jobs_are_published_for_free_slots_only():
     assert publish(pool, 1_000_000) == [["c"]]
 
 
-def test_tiny_jobs_of_one_tenant_are_bundled_and_one_bundle_waits_for_each_slot():
+def test_tiny_jobs_of_one_tenant_are_bundled_and_one_bundle_waits_for_the_slot():
     pool = make_pool(1, "t1")
     offer(pool, "t1", *(f"{n:03}" for n in range(9)))
     assert publish(pool, BUNDLE_US // 4) == [["000", "001", "002", "003"]]
@@ -96,6 +96,14 @@ def test_a_slot_whose_job_is_about_to_end_is_published_for():
     pool.observe([Standing(1, None, None, True, 960_000)])
     assert publish(pool, 1_000_000) == [["b"]]
     assert publish(pool, 1_000_000) == []
+
+
+def test_one_bundle_waits_for_every_second_slot_that_is_about_to_be_free():
+    pool = make_pool(4, "t1")
+    offer(pool, "t1", *(f"{n}" for n in range(9)))
+    assert len(publish(pool, BUNDLE_US)) == 4
+    assert len(publish(pool, BUNDLE_US)) == 2
+    assert publish(pool, BUNDLE_US) == []
 
 
 def test_a_job_that_runs_past_its_estimate_is_not_expected_to_end():

@@ -1,0 +1,101 @@
+"""Writes the ends of attempts, at once or beside the work that follows.
+
+What a settlement waits for, a round trip and a disk, would keep a slot idle: in a
+worker's child a thread of its own writes it, while the next message is fetched and
+begun. The order of writing is the order of ending, and no more than two settlements
+wait, so that a slow ledger slows the work down instead of filling memory. A child that
+is killed before its thread has written loses what it had ended: the leases run out, and
+the sweep queues the jobs again, as if the child had died a moment earlier.
+"""
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from queue import Queue
+from typing import Final, Protocol
+
+from django.db import connection
+
+from jobs import ledger
+from jobs.bundle import Bundle
+from jobs.ledger import Settlement
+from jobs.wake import wake_dispatcher
+from tenants.scoping import apart
+
+logger = logging.getLogger(__name__)
+
+_MOST_WAITING: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Attempts of one tenant's bundle that have ended, and how."""
+
+    tenant: str
+    bundle: Bundle
+    settlements: Sequence[Settlement]
+
+    def write(self) -> None:
+        """Settle them in the ledger, and keep their leases no longer."""
+        with apart(tenant=self.tenant):
+            settled = ledger.settle(self.settlements)
+        self.note(settled)
+
+    def note(self, settled: set[int]) -> None:
+        """Note which of them were settled."""
+        ended = [settlement.attempt_id for settlement in self.settlements]
+        if len(settled) < len(ended):
+            logger.warning("Attempts %s lost their lease", set(ended) - settled)
+        self.bundle.ended(ended)
+
+
+class Settler(Protocol):
+    """Somebody who writes settlements."""
+
+    def settle(self, ended: Ended) -> None:
+        """Write them now or soon."""
+
+
+class Now:
+    """Writes at once, in the caller's own transaction if there is one."""
+
+    def settle(self, ended: Ended) -> None:
+        """Write them; raises django.db.Error when the ledger is away."""
+        ended.write()
+
+
+class Beside:
+    """Writes from a thread, and tells the dispatcher afterwards."""
+
+    def __init__(self) -> None:
+        self._waiting: Queue[Ended | None] = Queue(_MOST_WAITING)
+        self._thread: threading.Thread | None = None
+
+    def settle(self, ended: Ended) -> None:
+        """Have them written soon; waits while two others wait already."""
+        # Started on first use: a thread does not survive the fork of the pool.
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(
+                target=self._run, daemon=True, name="settle"
+            )
+            self._thread.start()
+        self._waiting.put(ended)
+
+    def close(self) -> None:
+        """Return once all that was given has been tried; the thread ends."""
+        if self._thread is not None and self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (ended := self._waiting.get()) is not None:
+            try:
+                connection.close_if_unusable_or_obsolete()
+                ended.write()
+                wake_dispatcher()
+            except Exception:
+                # Whatever it was, the attempts that follow must not wait for it.
+                logger.exception("Unable to settle attempts; their leases will run out")
+                connection.close()
+        connection.close()
