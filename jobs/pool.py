@@ -172,7 +172,8 @@ class Pool:
             self._land(standing.attempt_id, standing.settled_us)
             if standing.outcome in (Outcome.YIELDED, Outcome.LOST):
                 back.add(flight.tenant)
-            elif standing.settled_us:
+            # What is held is an attempt's cost, so one that yielded counts as well.
+            if standing.settled_us and standing.outcome != Outcome.LOST:
                 costs.append(Cost(flight.tenant, flight.kind, standing.settled_us))
         self._messages = [message for message in self._messages if message.live]
         return costs, back

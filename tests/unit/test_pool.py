@@ -134,3 +134,17 @@ def test_it_tells_who_waits_for_its_slots():
     assert not pool.pressure().moves("t1", 1)
     offer(pool, "t2", "c")
     assert pool.pressure().moves("t1", 0)
+
+
+def test_an_attempt_that_yielded_tells_what_attempts_cost_and_a_lost_one_does_not():
+    pool = make_pool(2, "t1")
+    offer(pool, "t1", "a", "b")
+    publish(pool, 1_000_000)
+    costs, back = pool.observe(
+        [
+            Standing(1, "yielded", 2_000_000, True, 2_000_000),
+            Standing(2, "lost", 700_000, True, 700_000),
+        ]
+    )
+    assert [cost.settled_us for cost in costs] == [2_000_000]
+    assert back == {"t1"}

@@ -52,7 +52,7 @@ GOLDEN = [
     ("sybil-10", "count-fair", "share y 0-300 s", 1 / 11, 0.01),
     ("sybil-10 believed", "fair share", "share y 0-300 s", 1 / 11, 0.01),
     ("liar", "fair share", "share a", 0.498, 0.005),
-    ("liar", "fair share", "lag s", 30, 20),
+    ("liar", "fair share", "lag s", 50, 20),
     ("liar unrefreshed", "fair share", "lag s", 90.5, 5),
     ("long-hog", "fair share", "wait p50 s", 29.5, 1),
     ("long-hog", "fair share", "wait p99 s", 59, 1),
