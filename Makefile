@@ -8,7 +8,7 @@ CHECKS := lint types contracts migrations test
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-runtime demo up $(CHECKS) check lock clean \
-	bench bench-sim
+	bench bench-core bench-sim
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,9 @@ $(BENCH)/made: requirements.txt benchmarks/requirements.txt | venv-runtime
 
 bench: $(BENCH)/made ## Run the product beside its peers (ARGS="--quick --only ours,celery"; ARGS=--help)
 	@$(BENCH)/bin/python -m benchmarks.live $(ARGS)
+
+bench-core: venv-runtime ## Count the scheduler's decisions a second, alone (ARGS="--json FILE")
+	@$(PY) -m benchmarks.scheduler_core $(ARGS)
 
 bench-sim: venv-runtime ## Run the scheduler beside other policies in simulated time
 	@$(PY) -m benchmarks.simulated $(ARGS)
