@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fairshare.tree import Branch, Flight, Node, Tenant, Tier, Waiting
+from fairshare.tree import Branch, Flight, Node, Queue, Tenant, Tier, Waiting
 
 __all__ = ["check"]
 
@@ -18,10 +18,11 @@ def check(
 ) -> None:
     """Assert invariants 1 to 5 of `fairshare.scheduler`; O(all jobs)."""
     flights = [job for job in jobs.values() if isinstance(job, Flight)]
-    _check_charges([*tiers.values(), *_below(tenants.values())], flights)
-    root.check_children(tiers.values())
+    nodes = [tier.node for tier in tiers.values()]
+    root.check_children(nodes)
+    _check_flights([*nodes, *_below(tenants.values())], tenants.values(), flights)
     for tier in tiers.values():
-        tier.check_children([t for t in tenants.values() if t.parent is tier])
+        tier.branch.check_children([t.node for t in tenants.values() if t.tier is tier])
     for tenant in tenants.values():
         tenant.check_invariants()
         _check_gate(tenant)
@@ -35,28 +36,32 @@ def check(
 
 def _below(tenants: Iterable[Tenant]) -> Iterable[Node]:
     for tenant in tenants:
-        yield tenant
-        yield from tenant.queues.values()
+        yield tenant.node
+        for queue in tenant.queues.values():
+            yield queue.node
 
 
-def _waiting(tenants: Iterable[Tenant]) -> dict[Any, Node]:
+def _waiting(tenants: Iterable[Tenant]) -> dict[Any, Queue]:
     queues = (queue for tenant in tenants for queue in tenant.queues.values())
     return {job: queue for queue in queues for job in queue.jobs()}
 
 
-def _check_charges(nodes: Iterable[Node], flights: Iterable[Flight]) -> None:
+def _check_flights(
+    nodes: Iterable[Node], tenants: Iterable[Tenant], flights: Iterable[Flight]
+) -> None:
     in_flight: Counter[Node] = Counter()
-    open_us: Counter[Node] = Counter()
+    open_us: Counter[Tenant] = Counter()
     for flight in flights:
+        open_us[flight.tenant] += flight.charged_us
         for node, _ in flight.path:
             in_flight[node] += 1
-            open_us[node] += flight.charged_us
     for node in nodes:
         assert node.in_flight == in_flight[node]
-        assert node.used_us >= open_us[node]
+    for tenant in tenants:
+        assert tenant.used_us >= open_us[tenant]
 
 
 def _check_gate(tenant: Tenant) -> None:
-    if tenant.head is not None and tenant.is_shut() and not tenant.is_paused:
+    if tenant.node.head is not None and tenant.is_shut() and not tenant.is_paused:
         assert tenant.rate_gate is not None
         assert tenant.rate_gate.entry

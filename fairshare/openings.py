@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from fairshare.gates import Rate, RateGate
 from fairshare.ranking import Ranking
-from fairshare.tree import Tenant
+from fairshare.tree import NO_LIMIT, Tenant
 
 __all__ = ["Openings"]
 
@@ -18,6 +18,7 @@ class Openings:
 
     def __init__(self) -> None:
         self._shut: Ranking[RateGate] = Ranking()
+        self.due_us = NO_LIMIT  # when the first of them opens
 
     def set_rate(self, tenant: Tenant, rate: Rate | None) -> None:
         """Give the tenant another rate, or none."""
@@ -25,7 +26,7 @@ class Openings:
             return
         gate = tenant.rate_gate
         if gate is not None:
-            self._shut.discard(gate)
+            self._discard(gate)
         if rate is None:
             tenant.rate_gate = None
         elif gate is None:
@@ -47,12 +48,12 @@ class Openings:
         """Wait for the tenant's gate, if it is shut."""
         gate = tenant.rate_gate
         if gate is not None and gate.is_shut and not gate.entry:
-            self._shut.put((gate.opens_us, tenant.name, gate))
+            self.due_us = self._shut.put((gate.opens_us, tenant.name, gate)).opens_us
 
     def opened(self, now_us: int) -> Iterator[str]:
         """Open the gates whose time has come, and return whose they were."""
         while (gate := self._shut.first()) is not None and gate.opens_us <= now_us:
-            self._shut.discard(gate)
+            self._discard(gate)
             gate.is_shut = False
             yield gate.tenant
 
@@ -60,10 +61,14 @@ class Openings:
         """Return when the first gate that holds waiting work opens, if any."""
         while (gate := self._shut.first()) is not None:
             tenant = tenants[gate.tenant]
-            if tenant.head is not None and not tenant.is_paused:
+            if tenant.node.head is not None and not tenant.is_paused:
                 return gate.opens_us
-            self._shut.discard(gate)
+            self._discard(gate)
         return None
+
+    def _discard(self, gate: RateGate) -> None:
+        first = self._shut.discard(gate)
+        self.due_us = NO_LIMIT if first is None else first.opens_us
 
     def check_invariants(self) -> None:
         """Assert that the gates stand in order."""

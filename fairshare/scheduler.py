@@ -89,7 +89,6 @@ Limits
 >>> picks
 ['large', 'small', 'large', 'small', 'large', 'large']
 """
-# ruff: noqa: S101 - what the types cannot say is asserted
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -111,6 +110,7 @@ from fairshare.terms import (
     UnknownTenant,
     check_limits,
     checked_cost,
+    new_dispatch,
 )
 from fairshare.tree import (
     NO_LIMIT,
@@ -119,7 +119,6 @@ from fairshare.tree import (
     Branch,
     Flight,
     Node,
-    Path,
     Priority,
     Tenant,
     Tier,
@@ -155,7 +154,7 @@ class FairScheduler(Generic[JobT]):
 
     def __init__(self, *, delta_us: int = DELTA_US) -> None:
         self._delta_us = delta_us
-        self._root = Branch("root", WEIGHT_ONE, parent=None)
+        self._root = Branch(Node("root", WEIGHT_ONE, parent=None))
         self._tiers: dict[str, Tier] = {}
         self._tenants: dict[str, Tenant] = {}
         self._jobs: dict[JobT, Waiting | Flight] = {}
@@ -173,8 +172,13 @@ class FairScheduler(Generic[JobT]):
         negative cap.
         """
         check_limits(tier, weight, cap)
-        node = self._tier(tier)
-        self._root.reweigh(node, weight)
+        known = self._tier(tier)
+        node = known.node
+        if weight != node.weight:
+            self._root.reweigh(node, weight)
+            for tenant in self._tenants.values():
+                if tenant.tier is known:
+                    tenant.forget_paths()
         node.limit = NO_LIMIT if cap is None else cap
         self._root.place(node)
 
@@ -199,34 +203,36 @@ class FairScheduler(Generic[JobT]):
         where they started. Raises ValueError for a weight below 1 or a negative cap.
         """
         check_limits(tenant, weight, cap, elastic_cap)
-        parent = self._tier(tier)
-        node = self._tenants.get(tenant)
-        if node is None:
-            node = self._tenants[tenant] = Tenant(tenant, weight, parent)
-        elif node.parent is not parent:
-            self._move(node, parent)
-        parent.reweigh(node, weight)
-        node.cap, node.elastic_cap, node.is_paused = cap, elastic_cap, paused
-        self._openings.set_rate(node, rate)
-        node.update_limits()
-        self._openings.expect(node)
-        place(node)
+        home = self._tier(tier)
+        known = self._tenants.get(tenant)
+        if known is None:
+            known = self._tenants[tenant] = Tenant(tenant, weight, home)
+        elif known.tier is not home:
+            known.move(home)
+        home.branch.reweigh(known.node, weight)
+        known.forget_paths()
+        known.cap, known.elastic_cap, known.is_paused = cap, elastic_cap, paused
+        self._openings.set_rate(known, rate)
+        known.update_limits()
+        self._openings.expect(known)
+        place(known.node)
 
     def remove_tenant(self, tenant: str) -> None:
         """Forget the tenant, its waiting jobs and its debt.
 
         Raises UnknownTenant, or TenantInFlight while it has attempts in flight.
         """
-        node = self._tenant(tenant)
+        known = self._tenant(tenant)
+        node = known.node
         if node.in_flight:
             raise TenantInFlight(f"{tenant} has {node.in_flight} attempts in flight")
-        for queue in node.queues.values():
+        for queue in known.queues.values():
             for job in queue.jobs():
                 del self._jobs[job]
-        self._openings.set_rate(node, None)
-        node.parent.remove(node)
-        place(node.parent)
-        self._replay.forget(node)
+        self._openings.set_rate(known, None)
+        known.tier.branch.remove(node)
+        place(known.tier.node)
+        self._replay.forget(known)
         del self._tenants[tenant]
 
     # Waiting jobs
@@ -245,16 +251,16 @@ class FairScheduler(Generic[JobT]):
         change its order or priority. Raises UnknownTenant, or ValueError for an
         unknown priority.
         """
-        node = self._tenant(tenant)
+        known = self._tenant(tenant)
         if job in self._jobs:
             return False
-        queue = node.queue(Priority(priority))
+        queue = known.queue(priority)
         self._serial += 1
         waiting = self._jobs[job] = (order, self._serial, job, queue)
-        queue.add(waiting)
-        if queue.head is waiting:
-            place(queue)
-            self._openings.expect(node)
+        if queue.add(waiting):
+            place(queue.node)
+            if known.rate_gate is not None:
+                self._openings.expect(known)
         return True
 
     def withdraw(self, job: JobT) -> bool:
@@ -265,8 +271,8 @@ class FairScheduler(Generic[JobT]):
         del self._jobs[job]
         queue = waiting[-1]
         queue.withdraw(waiting)
-        place(queue)
-        queue.parent.forget_queues_if_drained()
+        place(queue.node)
+        queue.tenant.forget_queues_if_drained()
         return True
 
     # Decisions and charges
@@ -287,22 +293,28 @@ class FairScheduler(Generic[JobT]):
         None if no job is eligible. Whatever `estimate` raises leaves everything as it
         was.
         """
-        if self._replay.is_open:
+        if self._replay.given:
             self._replay.end()
-        self._open_gates(now_us)
-        waiting = self._root.head if tenant is None else self._head_of(tenant)
+        if self._openings.due_us <= now_us:
+            self._open_gates(now_us)
+        waiting = self._root.node.head if tenant is None else self._head_of(tenant)
         if waiting is None:
             return None
         _, _, job, queue = waiting
-        node = queue.parent
-        cost = estimate if isinstance(estimate, int) else estimate(node.name, job)
-        held_us = max(FLOOR_US, checked_cost(cost))
-        weight, tier_weight = node.weight, node.parent.weight
+        owner = queue.tenant
+        name = owner.name
+        cost = estimate if isinstance(estimate, int) else estimate(name, job)
+        if type(cost) is not int or cost < FLOOR_US:
+            cost = max(FLOOR_US, checked_cost(cost))
         queue.pop()
-        self._openings.take(node, now_us)
-        path = queue.path(weight, tier_weight)
-        self._launch(job, path, held_us, served=path if tenant is None else path[:1])
-        return Dispatch(job, node.name, held_us, weight, tier_weight)
+        if owner.rate_gate is not None:
+            self._openings.take(owner, now_us)
+        if tenant is not None:
+            owner.branch.serve(queue.node)
+        flight = self._jobs[job] = Flight(owner, queue.path or queue.find_path())
+        flight.charge(cost, started=1, is_served=tenant is None)
+        weight, tier_weight = owner.node.weight, owner.tier.node.weight
+        return new_dispatch((job, name, cost, weight, tier_weight))
 
     def refresh(self, job: JobT, elapsed_us: int) -> None:
         """Charge a running attempt ahead, once it has run as long as it is charged.
@@ -314,7 +326,6 @@ class FairScheduler(Generic[JobT]):
         if checked_cost(elapsed_us) >= flight.charged_us:
             ahead_us = min(self._delta_us, max(FLOOR_US, elapsed_us))
             flight.charge(elapsed_us + ahead_us)
-            self._place(flight)
 
     def settle(self, job: JobT, actual_us: int) -> None:
         """Make the attempt's charge its actual cost, and count it out of flight.
@@ -322,14 +333,12 @@ class FairScheduler(Generic[JobT]):
         Raises UnknownJob, so a second settlement is never charged.
         """
         flight = self._flight(job)
-        flight.charge(checked_cost(actual_us))
+        if type(actual_us) is not int or actual_us < 0:
+            checked_cost(actual_us)
+        flight.charge(actual_us, started=-1)
         del self._jobs[job]
-        for node, _ in flight.path:
-            node.in_flight -= 1
-        # After the charge: a tenant held by its cap must be lifted from its true
-        # virtual time, not from one that still holds the estimate.
-        self._place(flight)
-        flight.queue.parent.forget_queues_if_drained()
+        if flight.tenant.node.head is None:
+            flight.tenant.forget_queues_if_drained()
 
     def next_opening_us(self) -> int | None:
         """Return when the first rate gate that holds waiting work opens, if any."""
@@ -369,12 +378,13 @@ class FairScheduler(Generic[JobT]):
         Call it in the order of dispatch. Gates are not asked: the attempt runs.
         Raises UnknownTenant or JobAlreadyKnown.
         """
-        queue = self._tenant(tenant).queue(Priority(priority))
+        known = self._tenant(tenant)
         if job in self._jobs:
             raise JobAlreadyKnown(f"{job!r} is waiting or in flight")
-        path = queue.path(weight, tier_weight)
-        self._replay.lift(path)
-        self._launch(job, path, checked_cost(held_us), served=path)
+        path = known.queue(priority).path_then(weight, tier_weight)
+        self._replay.lift(known, path)
+        flight = self._jobs[job] = Flight(known, path)
+        flight.charge(checked_cost(held_us), started=1, is_served=True)
 
     def charge(
         self,
@@ -389,50 +399,48 @@ class FairScheduler(Generic[JobT]):
 
         Call it in the order of dispatch. Raises UnknownTenant.
         """
-        queue = self._tenant(tenant).queue(Priority(priority))
-        flight = Flight(queue.path(weight, tier_weight))
-        self._replay.lift(flight.path)
-        for node, _ in flight.path:
-            assert node.parent is not None
-            node.parent.serve(node)
-        flight.charge(checked_cost(amount_us))
-        self._place(flight)
+        known = self._tenant(tenant)
+        path = known.queue(priority).path_then(weight, tier_weight)
+        self._replay.lift(known, path)
+        Flight(known, path).charge(checked_cost(amount_us), is_served=True)
 
     # Looking in
 
     def share(self, tenant: str) -> TenantShare:
         """Return one tenant's numbers. Raises UnknownTenant."""
-        node = self._tenant(tenant)
-        gate = node.gate()
-        opens = node.rate_gate if gate is Gate.RATE else None
+        known = self._tenant(tenant)
+        node, tier, gate = known.node, known.tier, known.gate()
+        opens = known.rate_gate if gate is Gate.RATE else None
         return TenantShare(
             tenant=tenant,
-            tier=node.parent.name,
+            tier=tier.name,
             weight=node.weight,
-            entitled=_part(node) * _part(node.parent),
+            entitled=tier.branch.part(node) * self._root.part(tier.node),
             virtual_time=node.virtual_time,
-            ahead_us=(node.virtual_time - node.parent.clock) // TICKS_PER_US,
-            used_us=node.used_us,
+            ahead_us=(node.virtual_time - tier.branch.clock) // TICKS_PER_US,
+            used_us=known.used_us,
             in_flight=node.in_flight,
-            waiting=node.waiting(),
+            waiting=known.waiting(),
             gate=gate,
             gate_opens_us=None if opens is None else opens.opens_us,
         )
 
     def contenders(self, most: int) -> list[str]:
         """Return tenants that could start a job now, at most so many, in no order."""
-        tenants = (t for tier in self._root.ready for t in tier.ready)  # type: ignore[attr-defined]
-        return [tenant.name for tenant in islice(tenants, most)]
+        tiers = (self._tiers[node.name] for node in self._root)
+        nodes = (node for tier in tiers for node in tier.branch)
+        return [node.name for node in islice(nodes, most)]
 
     def best_waiting(self, tenant: str) -> Priority | None:
         """Return the highest class in which a job of the tenant could start now.
 
         Raises UnknownTenant.
         """
-        node = self._tenant(tenant)
-        if not node.may_start():
+        known = self._tenant(tenant)
+        if not known.may_start():
             return None
-        return min(p for p, queue in node.queues.items() if queue.head is not None)
+        queues = known.queues.items()
+        return Priority(min(p for p, queue in queues if queue.node.head is not None))
 
     def check_invariants(self) -> None:
         """Assert invariants 1 to 5 of the module; for tests, O(all jobs)."""
@@ -450,7 +458,7 @@ class FairScheduler(Generic[JobT]):
     def _tier(self, tier: str) -> Tier:
         node = self._tiers.get(tier)
         if node is None:
-            node = self._tiers[tier] = Tier(tier, WEIGHT_ONE, self._root)
+            node = self._tiers[tier] = Tier(tier, self._root)
         return node
 
     def _flight(self, job: JobT) -> Flight:
@@ -463,41 +471,11 @@ class FairScheduler(Generic[JobT]):
         return (f for f in self._jobs.values() if isinstance(f, Flight))
 
     def _head_of(self, tenant: str) -> Waiting | None:
-        node = self._tenant(tenant)
-        return node.head if node.may_start() else None
-
-    def _launch(self, job: JobT, path: Path, held_us: int, *, served: Path) -> None:
-        flight = self._jobs[job] = Flight(path)
-        for node, _ in served:
-            assert node.parent is not None
-            node.parent.serve(node)
-        for node, _ in path:
-            node.in_flight += 1
-        flight.charge(held_us)
-        self._place(flight)
-
-    def _place(self, flight: Flight) -> None:
-        place(flight.queue)
-        tier = flight.path[-1][0]
-        if flight.queue.parent.parent is not tier:  # the tenant has moved since
-            place(tier)
-
-    def _move(self, node: Tenant, tier: Tier) -> None:
-        before, ahead = node.parent, node.virtual_time - node.parent.clock
-        before.remove(node)
-        place(before)
-        node.parent = tier
-        node.virtual_time = tier.clock + ahead
+        known = self._tenant(tenant)
+        return known.node.head if known.may_start() else None
 
     def _open_gates(self, now_us: int) -> None:
         for tenant in self._openings.opened(now_us):
-            node = self._tenants[tenant]
-            node.update_limits()
-            place(node)
-
-
-def _part(node: Node) -> float:
-    """Return the node's part of its parent's weight, counting it in if it is idle."""
-    assert isinstance(node.parent, Branch)
-    total = node.parent.ready_weight + (0 if node.entry else node.weight)
-    return node.weight / total
+            known = self._tenants[tenant]
+            known.update_limits()
+            place(known.node)

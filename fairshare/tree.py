@@ -1,4 +1,4 @@
-"""The nodes that compete for worker time: tiers, their tenants, their classes.
+"""What competes for worker time: tiers, their tenants, their classes of jobs.
 
 Every level works by the same rule, in `Branch`: the ready child with the smallest
 virtual time goes first, and a child that becomes ready is lifted to the clock. Why
@@ -8,7 +8,7 @@ it does so, and what follows, stands in `fairshare.scheduler`.
 
 from collections.abc import Iterable
 from enum import IntEnum
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from sys import maxsize
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ __all__ = [
     "TICKS_PER_US",
     "WEIGHT_ONE",
     "Branch",
+    "Charged",
     "Flight",
     "Node",
     "Path",
@@ -63,8 +64,11 @@ _PRIORITY_WEIGHTS = {
 # A heap entry: order, serial, job, queue. The serial keeps comparisons from the job.
 Waiting: TypeAlias = tuple[Any, int, Any, "Queue"]
 
-# The nodes an attempt is charged at, each with its ticks for a microsecond.
-Path: TypeAlias = tuple[tuple["Node", int], ...]
+# A node that an attempt is charged at, with its ticks for a microsecond.
+Charged: TypeAlias = tuple["Node", int]
+
+# All of them: class, tenant, tier.
+Path: TypeAlias = tuple[Charged, Charged, Charged]
 
 
 def ticks_per_us(weight: int) -> int:
@@ -73,9 +77,14 @@ def ticks_per_us(weight: int) -> int:
 
 
 class Node(Ranked):
-    """A competitor among the children of its parent: a weight and a virtual time."""
+    """A competitor among the children of a branch: a weight and a virtual time.
+
+    One class for every level, not a base of several: CPython is quick with attributes
+    only where it meets one class.
+    """
 
     __slots__ = (
+        "bar",
         "elastic_limit",
         "head",
         "in_flight",
@@ -83,8 +92,8 @@ class Node(Ranked):
         "limit",
         "name",
         "parent",
+        "ticks",
         "tie",
-        "used_us",
         "virtual_time",
         "weight",
     )
@@ -93,10 +102,11 @@ class Node(Ranked):
         super().__init__()
         self.name = name
         self.weight = weight
-        self.parent = parent
+        self.ticks = ticks_per_us(weight)
+        self.parent: Branch = parent  # type: ignore[assignment] # None at the root only
         self.virtual_time = 0 if parent is None else parent.present()
-        self.used_us = 0
         self.in_flight = 0
+        self.bar = 0  # ranked as usual below so many in flight; 0 if it is not
         self.limit = NO_LIMIT  # may start nothing from so many in flight on
         self.elastic_limit = NO_LIMIT  # lets all others go first from here on
         self.head: Waiting | None = None  # the job it would start next
@@ -107,129 +117,192 @@ class Node(Ranked):
         return self.name < other.name
 
 
-class Branch(Node):
-    """A node with children, of which the one furthest behind goes next."""
+class Branch(Ranking[Node]):
+    """The ready children of a node: the one furthest behind goes next, for the node."""
 
-    __slots__ = ("clock", "floor", "ready", "ready_weight")
+    __slots__ = ("clock", "floor", "node", "ready_weight")
 
-    def __init__(self, name: str, weight: int, parent: "Branch | None") -> None:
-        super().__init__(name, weight, parent)
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.node = node
         self.clock = 0
         self.floor = 0  # the clock when a child within its elastic limit last went
-        self.ready: Ranking[Node] = Ranking()
         self.ready_weight = 0
 
     def serve(self, child: Node) -> None:
         """Advance the clock to the virtual time at which this child is served."""
-        if not child.entry or not child.entry[0]:
+        if child.entry and child.entry[0]:
+            # Others went before it until now, which has earned it nothing.
+            child.virtual_time = max(child.virtual_time, self.floor)
+            self.clock = max(self.clock, child.virtual_time)
+        else:
             self.clock = self.floor = max(self.clock, child.virtual_time)
-            return
-        # Others went before it until now, which has earned it nothing.
-        child.virtual_time = max(child.virtual_time, self.floor)
-        self.clock = max(self.clock, child.virtual_time)
+
+    def charge(self, child: Node, added: int, *, is_served: bool) -> None:
+        """Charge the child so many ticks and rank it anew, whatever its state."""
+        if is_served:
+            self.serve(child)
+        # Charged before it is ranked: one that was held by its cap must be lifted from
+        # its true virtual time.
+        child.virtual_time += added
+        self.place(child)
 
     def present(self) -> int:
         """Return the virtual time of a newcomer: the clock, or less after refunds.
 
         A clock may have been served on a hold that turned out too large.
         """
-        first = self.ready.first()
+        first = self.first()
         if first is None or first.entry is None or first.entry[0]:
             return self.clock
         return min(self.clock, first.virtual_time)
 
     def place(self, child: Node) -> None:
         """Rank the child if it may start a job; lift it if it could not before."""
+        entry = child.entry
         if child.head is None or child.in_flight >= child.limit:
-            self._unrank(child)
+            child.bar = 0
+            if entry:
+                self.remove(child)
+            return
+        is_behind = child.is_behind or child.in_flight >= child.elastic_limit
+        if not entry or (entry[0] and not is_behind):
+            self._let_in(child)
+        if is_behind:
+            child.bar = 0
         else:
-            is_behind = child.is_behind or child.in_flight >= child.elastic_limit
-            entry = child.entry
-            if not entry:
-                self.ready_weight += child.weight
-            if entry is None or (entry and entry[0] and not is_behind):
-                child.virtual_time = max(child.virtual_time, self.present())
-            self.ready.put((is_behind, child.virtual_time, child.tie, child))
-        self._look()
+            limit, elastic_limit = child.limit, child.elastic_limit
+            child.bar = limit if limit < elastic_limit else elastic_limit
+        self.go_by(self.put((is_behind, child.virtual_time, child.tie, child)))
 
     def remove(self, child: Node) -> None:
-        """Let the child compete here no more."""
-        self._unrank(child)
-        self._look()
+        """Let the child compete here no more, until it is placed again."""
+        if child.entry:
+            self.ready_weight -= child.weight
+        self.go_by(self.discard(child))
+
+    def _let_in(self, child: Node) -> None:
+        """Lift a child that earned nothing until now, unless it holds its place."""
+        if not child.entry:
+            self.ready_weight += child.weight
+        if child.entry != HELD_PLACE and child.virtual_time < self.clock:
+            child.virtual_time = max(child.virtual_time, self.present())
+
+    def go_by(self, first: Node | None) -> None:
+        """Let the node do as its first child would."""
+        node = self.node
+        if first is None or first.head is None or first.entry is None:
+            node.head, node.is_behind, node.bar = None, False, 0
+            return
+        node.head = head = first.head
+        node.tie = head[0]
+        node.is_behind = first.entry[0]
+        if node.is_behind:
+            node.bar = 0
 
     def reweigh(self, child: Node, weight: int) -> None:
         """Give the child another weight from now on."""
         if child.entry:
             self.ready_weight += weight - child.weight
-        child.weight = weight
+        child.weight, child.ticks = weight, ticks_per_us(weight)
 
-    def _unrank(self, child: Node) -> None:
-        if child.entry:
-            self.ready_weight -= child.weight
-        self.ready.discard(child)
-
-    def _look(self) -> None:
-        first = self.ready.first()
-        if first is None or first.head is None or first.entry is None:
-            self.head, self.is_behind = None, False
-        else:
-            self.head = first.head
-            self.tie = first.head[0]
-            self.is_behind = first.entry[0]
+    def part(self, child: Node) -> float:
+        """Return the child's part of the weight here, counting it in if it is idle."""
+        total = self.ready_weight + (0 if child.entry else child.weight)
+        return child.weight / total
 
     def check_children(self, children: Iterable[Node]) -> None:
-        self.ready.check_invariants()
+        self.check_invariants()
         ranked = [child for child in children if child.entry]
         for child in children:
             may_start = child.head is not None and child.in_flight < child.limit
             assert may_start == bool(child.entry)
+            assert may_start or not child.bar
         for child in ranked:
             is_behind = child.is_behind or child.in_flight >= child.elastic_limit
             key = (is_behind, child.virtual_time, child.tie)
-            assert child.entry is not None
             assert child.entry == (*key, child)
-        assert len(ranked) == len(self.ready)
+            usual = min(child.limit, child.elastic_limit)
+            assert child.bar == (0 if is_behind else usual)
+        assert len(ranked) == len(self)
         assert self.ready_weight == sum(child.weight for child in ranked)
         assert self.floor <= self.clock
         first = min(ranked, key=lambda child: child.entry or (), default=None)
-        assert self.head is (first and first.head)
+        assert self.node.head is (first and first.head)
 
 
-class Tier(Branch):
-    """A class of tenants; its children are the tenants."""
+class Tier:
+    """A class of tenants, who are the children of its branch."""
 
-    __slots__ = ()
+    __slots__ = ("branch", "name", "node")
+
+    def __init__(self, name: str, root: Branch) -> None:
+        self.name = name
+        self.node = Node(name, WEIGHT_ONE, root)
+        self.branch = Branch(self.node)
 
 
-class Tenant(Branch):
-    """A tenant; its children are its priority classes."""
+class Tenant:
+    """A tenant, its limits, and its queues, which are the children of its branch."""
 
-    __slots__ = ("cap", "elastic_cap", "is_paused", "queues", "rate_gate")
+    __slots__ = (
+        "branch",
+        "cap",
+        "elastic_cap",
+        "is_paused",
+        "name",
+        "node",
+        "queues",
+        "rate_gate",
+        "tier",
+        "used_us",
+    )
 
-    parent: "Tier"
-
-    def __init__(self, name: str, weight: int, parent: Tier) -> None:
-        super().__init__(name, weight, parent)
+    def __init__(self, name: str, weight: int, tier: Tier) -> None:
+        self.name = name
+        self.tier = tier
+        self.node = Node(name, weight, tier.branch)
+        self.branch = Branch(self.node)
         self.cap: int | None = None
         self.elastic_cap: int | None = None
         self.is_paused = False
+        self.used_us = 0
         self.rate_gate: RateGate | None = None
-        self.queues: dict[Priority, Queue] = {}
+        self.queues: dict[int, Queue] = {}  # by priority
 
     @property
     def rate(self) -> Rate | None:
         return None if self.rate_gate is None else self.rate_gate.rate
 
-    def queue(self, priority: Priority) -> "Queue":
-        """Return the queue of this priority, made on demand."""
-        if priority not in self.queues:
-            self.queues[priority] = Queue(priority, self)
-        return self.queues[priority]
+    def queue(self, priority: int) -> "Queue":
+        """Return the queue of this priority, made on demand.
+
+        Raises ValueError for an unknown priority.
+        """
+        queue = self.queues.get(priority)
+        if queue is None:
+            known = Priority(priority)
+            queue = self.queues[known] = Queue(known, self)
+        return queue
 
     def forget_queues_if_drained(self) -> None:
         """Free the memory of the queues once no job is waiting or in flight."""
-        if self.head is None and not self.in_flight:
+        if self.node.head is None and not self.node.in_flight:
             self.queues.clear()
+
+    def move(self, tier: Tier) -> None:
+        """Compete in another tier from now on, as far ahead of its clock as before."""
+        node, before = self.node, self.tier
+        ahead = node.virtual_time - before.branch.clock
+        before.branch.remove(node)
+        place(before.node)
+        self.tier, node.parent = tier, tier.branch
+        node.virtual_time = tier.branch.clock + ahead
+        self.forget_paths()
+
+    def forget_paths(self) -> None:
+        for queue in self.queues.values():
+            queue.path = None
 
     def waiting(self) -> int:
         return sum(queue.waiting() for queue in self.queues.values())
@@ -241,19 +314,20 @@ class Tenant(Branch):
     def update_limits(self) -> None:
         """Turn what gates the tenant into limits on its attempts in flight."""
         limit = NO_LIMIT if self.cap is None else self.cap
-        self.limit = 0 if self.is_paused or self.is_shut() else limit
+        self.node.limit = 0 if self.is_paused or self.is_shut() else limit
         elastic = self.elastic_cap
-        self.elastic_limit = NO_LIMIT if elastic is None else elastic
+        self.node.elastic_limit = NO_LIMIT if elastic is None else elastic
+        self.node.bar = 0
 
     def gate(self) -> Gate:
         """Return what the next job waits for, the nearest cause first."""
-        if self.head is None:
+        if self.node.head is None:
             return Gate.IDLE
         if self.is_paused:
             return Gate.PAUSED
-        if self.cap is not None and self.in_flight >= self.cap:
+        if self.cap is not None and self.node.in_flight >= self.cap:
             return Gate.CAP
-        if self.parent.in_flight >= self.parent.limit:
+        if self.tier.node.in_flight >= self.tier.node.limit:
             return Gate.TIER_CAP
         if self.is_shut():
             return Gate.RATE
@@ -261,37 +335,46 @@ class Tenant(Branch):
 
     def may_start(self) -> bool:
         """Return whether the head may start now, though it may not be its turn."""
-        if not self.entry or not self.parent.entry:
+        if not self.node.entry or not self.tier.node.entry:
             return False
-        root = self.parent.parent
-        assert root is not None
-        return root.is_behind or not self.entry[0]
+        return self.tier.node.parent.node.is_behind or not self.node.entry[0]
 
     def check_invariants(self) -> None:
-        self.check_children(self.queues.values())
+        self.branch.check_children([queue.node for queue in self.queues.values()])
         for queue in self.queues.values():
             queue.check_invariants()
 
 
-class Queue(Node):
+class Queue:
     """One tenant's waiting jobs of one priority, oldest first."""
 
-    __slots__ = ("_heap", "_withdrawn", "priority")
-
-    parent: Tenant
+    __slots__ = ("_heap", "_withdrawn", "node", "path", "tenant")
 
     def __init__(self, priority: Priority, tenant: Tenant) -> None:
-        super().__init__(priority.name, _PRIORITY_WEIGHTS[priority], tenant)
-        self.priority = self.tie = priority
+        self.tenant = tenant
+        self.node = Node(priority.name, _PRIORITY_WEIGHTS[priority], tenant.branch)
+        self.node.tie = priority
         self._heap: list[Waiting] = []
         self._withdrawn: set[int] = set()
+        self.path: Path | None = None  # forgotten when a weight or the tier changes
 
-    def path(self, weight: int, tier_weight: int) -> Path:
-        """Return where and how an attempt of this queue is charged."""
+    def find_path(self) -> Path:
+        """Return where and how an attempt that starts now is charged; keep it, too."""
+        tenant = self.tenant
+        path = self._path_at(tenant.node.ticks, tenant.tier.node.ticks)
+        self.path = path
+        return path
+
+    def path_then(self, weight: int, tier_weight: int) -> Path:
+        """Return where and how an attempt was charged that started at these weights."""
+        return self._path_at(ticks_per_us(weight), ticks_per_us(tier_weight))
+
+    def _path_at(self, ticks: int, tier_ticks: int) -> Path:
+        tenant = self.tenant
         return (
-            (self, ticks_per_us(self.weight)),
-            (self.parent, ticks_per_us(weight)),
-            (self.parent.parent, ticks_per_us(tier_weight)),
+            (self.node, self.node.ticks),
+            (tenant.node, ticks),
+            (tenant.tier.node, tier_ticks),
         )
 
     def waiting(self) -> int:
@@ -301,14 +384,20 @@ class Queue(Node):
         """Return the waiting jobs, in no order."""
         return [job for _, n, job, _ in self._heap if n not in self._withdrawn]
 
-    def add(self, waiting: Waiting) -> None:
+    def add(self, waiting: Waiting) -> bool:
+        """Add a job; return whether it goes first now."""
         heappush(self._heap, waiting)
-        self.head = self._heap[0]
+        self.node.head = self._heap[0]
+        return self.node.head is waiting
 
     def pop(self) -> None:
         """Drop the oldest job."""
-        heappop(self._heap)
-        self._look()
+        heap = self._heap
+        heappop(heap)
+        if heap and not self._withdrawn:
+            self.node.head = heap[0]
+        else:
+            self._look()
 
     def withdraw(self, waiting: Waiting) -> None:
         """Drop any job."""
@@ -318,7 +407,10 @@ class Queue(Node):
     def _look(self) -> None:
         if self._withdrawn:
             self._clear_withdrawn()
-        self.head = self._heap[0] if self._heap else None
+        if self._heap:
+            self.node.head = self._heap[0]
+        else:
+            self.node.head, self.node.bar = None, 0
 
     def _clear_withdrawn(self) -> None:
         """Let no withdrawn job be first, nor more of them stay than half of all."""
@@ -335,35 +427,69 @@ class Queue(Node):
         assert not any(heap[i] < heap[(i - 1) // 2] for i in range(1, len(heap)))
         assert self._withdrawn <= {serial for _, serial, _, _ in heap}
         assert len(heap) >= 2 * len(self._withdrawn)
-        assert self.head is (heap[0] if heap else None)
+        assert self.node.head is (heap[0] if heap else None)
 
 
 class Flight:
     """An attempt in flight, and what its path is charged for it so far."""
 
-    __slots__ = ("charged_us", "path")
+    __slots__ = ("charged_us", "path", "tenant")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, tenant: Tenant, path: Path) -> None:
+        self.tenant = tenant
         self.path = path
         self.charged_us = 0
 
-    @property
-    def queue(self) -> Queue:
-        queue = self.path[0][0]
-        assert isinstance(queue, Queue)
-        return queue
+    # The hot loop: a call for each of its steps would make it a third slower.
+    def charge(  # noqa: C901
+        self, total_us: int, *, started: int = 0, is_served: bool = False
+    ) -> None:
+        """Make this the attempt's charge, and rank anew all that are charged.
 
-    def charge(self, total_us: int) -> None:
-        """Make this the attempt's charge, at every node of its path."""
+        `started` is 1 if the attempt starts now, and -1 if it ends. `is_served` says
+        that it was its turn, so that the clocks advance to it.
+        """
         added_us = total_us - self.charged_us
-        for node, ticks in self.path:
-            node.virtual_time += added_us * ticks
-            node.used_us += added_us
         self.charged_us = total_us
+        self.tenant.used_us += added_us
+        for node, ticks in self.path:
+            branch = node.parent
+            node.in_flight = in_flight = node.in_flight + started
+            if in_flight >= node.bar:
+                branch.charge(node, added_us * ticks, is_served=is_served)
+                continue
+            # What `Branch.charge` would come to for a child that is ranked as usual.
+            time = node.virtual_time
+            if is_served:
+                if time > branch.clock:
+                    branch.clock = time
+                branch.floor = branch.clock
+            node.virtual_time = time = time + added_us * ticks
+            node.entry = key = (False, time, node.tie, node)
+            heap = branch.heap
+            standing: Any = node.standing
+            if heap[0] is standing:
+                node.standing = key
+                heapreplace(heap, key)
+                entry = heap[0]
+                first = entry[3]
+                if first.entry is not entry:
+                    first = branch.surface()
+                above = branch.node
+                above.head = head = first.head
+                above.tie = head[0]
+            elif key < standing and branch.put(key) is node:
+                branch.go_by(node)
+        if (tier := self.tenant.tier.node) is not self.path[2][0]:
+            place(tier)  # the tenant has moved there since
 
 
 def place(node: Node) -> None:
-    """Rank anew every node on the way from this one up to the root."""
-    while node.parent is not None:
-        node.parent.place(node)
-        node = node.parent
+    """Rank a node anew, and those above it as far as that changes who goes first."""
+    while (parent := node.parent) is not None:
+        above = parent.node
+        before = above.head, above.is_behind
+        parent.place(node)
+        if (above.head, above.is_behind) == before:
+            return
+        node = above
