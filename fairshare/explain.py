@@ -35,10 +35,10 @@ Bound
     with the wait for the gate in between.
 
 Limits
-    It holds if no tenant joins, no weight or limit changes, no more urgent job of the
-    same tenant comes, workers live, and costs stay within the longest ones given.
-    There is no bound under the cap of a tier. It is a worst case: usual waits are far
-    shorter.
+    It holds if no tenant joins, no weight or limit changes, no job comes in a priority
+    class of the tenant that has none, workers live, and costs stay within the longest
+    ones given. There is no bound under the cap of a tier. It is a worst case: usual
+    waits are far shorter.
 """
 
 from collections.abc import Sequence
@@ -55,6 +55,7 @@ __all__ = [
     "Level",
     "Situation",
     "WaitsFor",
+    "ahead_in_words",
     "explain",
     "in_words",
 ]
@@ -107,8 +108,10 @@ class Situation:
     estimated cost and `work_ahead_most_us` the most they can cost, in at most
     `attempts_ahead_most` attempts (one each if None). `in_flight_most_us` is the most
     that is left of the tenant's jobs in flight, with what they yield and resume.
-    `levels` go from the tenant (or its priority class) up to the tier. `received` is
-    the part of the pool that the tenant had over the last `window_us`.
+    `is_more_ahead` says that the counting stopped at `jobs_ahead`, `unbounded` why the
+    asker knows of no bound. `levels` go from the tenant (or its priority class) up to
+    the tier. `received` is the part of the pool that the tenant had over the last
+    `window_us`.
     """
 
     share: TenantShare
@@ -127,6 +130,8 @@ class Situation:
     elastic_cap: int | None = None
     rate: Rate | None = None
     is_tier_capped: bool = False
+    is_more_ahead: bool = False
+    unbounded: str | None = None
     received: float | None = None
     window_us: int | None = None
 
@@ -205,7 +210,9 @@ def _no_bound(situation: Situation, waits_for: WaitsFor) -> str | None:
         return "its cap allows no job"
     if situation.is_tier_capped:
         return "its tier has a cap, which leaves the order among tiers open"
-    return None
+    if situation.is_more_ahead:
+        return "more jobs go first than are counted"
+    return situation.unbounded
 
 
 def _wait_at_most_us(situation: Situation) -> int:
@@ -313,18 +320,28 @@ def _sentence(
         WaitsFor.RATE: f"{tenant} has used up its rate; its next job may start in "
         f"{opens_in}.",
         WaitsFor.TURN: f"It waits its turn: {tenant} has {_jobs(in_flight)} in flight "
-        f"and is entitled to {situation.share.entitled:.0%} of the pool"
+        f"and is entitled to {_percent(situation.share.entitled)} of the pool"
         f"{_received(situation)}.",
     }[waits_for]
-    ahead = ""
-    if situation.jobs_ahead:
-        ahead = (
-            f" {_jobs(situation.jobs_ahead)} of {tenant} "
-            f"{'goes' if situation.jobs_ahead == 1 else 'go'} first, about "
-            f"{in_words(situation.work_ahead_us)} of work."
-        )
+    ahead = ahead_in_words(situation)
     most = "" if bound_us is None else f" It starts within {in_words(bound_us)}."
     return cause + ahead + most
+
+
+def ahead_in_words(situation: Situation) -> str:
+    """Return what of the tenant goes first, as a sentence after another one."""
+    if not situation.jobs_ahead:
+        return ""
+    which = f"{_jobs(situation.jobs_ahead)} of {situation.share.tenant}"
+    go = "goes" if situation.jobs_ahead == 1 else "go"
+    work = f"{in_words(situation.work_ahead_us)} of work"
+    if situation.is_more_ahead:
+        return f" More than {which} {go} first, over {work}."
+    return f" {which} {go} first, about {work}."
+
+
+def _percent(part: float) -> str:
+    return "less than 1%" if 0 < part < 0.005 else f"{part:.0%}"
 
 
 def _jobs(count: int) -> str:
@@ -335,4 +352,4 @@ def _received(situation: Situation) -> str:
     if situation.received is None or situation.window_us is None:
         return ""
     window = in_words(situation.window_us)
-    return f" (it had {situation.received:.0%} over the last {window})"
+    return f" (it had {_percent(situation.received)} over the last {window})"

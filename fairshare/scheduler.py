@@ -59,8 +59,8 @@ Bound
     are the only way to a smaller bound: a running attempt is never interrupted here.
 
     Why: what is charged beyond what was attained is at most max(hold, delta) for each
-    attempt in flight, and never further behind it than delta. When i was last served, its virtual time was the smallest; since
-    then it attained at most what it had in flight. Settlements move charge and excess
+    attempt in flight, and never further behind it than delta. When i was last served,
+    its virtual time was the smallest; since then it attained at most what it had in flight. Settlements move charge and excess
     together, and the lift puts a newcomer no further back. docs/fair_share.md has the
     argument in full.
 
@@ -90,11 +90,12 @@ Limits
 ['large', 'small', 'large', 'small', 'large', 'large']
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Generic
 
-from fairshare import consistency, replay
+from fairshare import consistency, contest, replay
+from fairshare.contest import TenantPlace, TierContest
 from fairshare.gates import Gate, Rate
 from fairshare.openings import Openings
 from fairshare.replay import Replay
@@ -441,6 +442,14 @@ class FairScheduler(Generic[JobT]):
             return None
         queues = known.queues.items()
         return Priority(min(p for p, queue in queues if queue.node.head is not None))
+
+    def place_of(self, tenant: str) -> TenantPlace:
+        """Return where a tenant stands among its siblings. Raises UnknownTenant."""
+        return contest.place_of(self._tenant(tenant))
+
+    def contest(self, most: int) -> Mapping[str, TierContest]:
+        """Return each tier that has work; see `fairshare.contest`. O(tenants)."""
+        return contest.sum_up(self._tenants.values(), most)
 
     def check_invariants(self) -> None:
         """Assert invariants 1 to 5 of the module; for tests, O(all jobs)."""

@@ -16,8 +16,15 @@ from jobs.fields import NameField, StrictIntegerField, StrictNumberField
 from jobs.models import Job
 from jobs.paging import JobsQuery
 from jobs.selectors import UnknownJobError, job_get
-from jobs.serializers import EnqueueInput, JobOutput, JobPageOutput, accepted
+from jobs.serializers import (
+    EnqueueInput,
+    JobDetailOutput,
+    JobOutput,
+    JobPageOutput,
+    accepted,
+)
 from jobs.services import job_enqueue
+from jobs.waits import is_waiting, wait_of
 from tenants.auth import principal_of
 from tenants.scoping import tenant_scope
 
@@ -53,16 +60,22 @@ class JobView(APIView):
 
     http_method_names = ["get", "head"]
 
-    @extend_schema(operation_id="job_get", summary="Show one job", responses=JobOutput)
+    @extend_schema(
+        operation_id="job_get", summary="Show one job", responses=JobDetailOutput
+    )
     def get(self, request: Request, job_id: str) -> Response:
         """Return a job of the tenant: its state, progress, attempts, result or error.
+
+        While it waits, `waiting` says why, and how long it can take at most.
 
         A job of another tenant, one that never was, and a text that is no id get the
         same answer.
         """
         with tenant_scope(principal_of(request).tenant):
-            body = JobOutput(job_or_404(job_id)).data
-        return Response(body)
+            job = job_or_404(job_id)
+        # Outside the transaction: the dispatcher may take a moment to answer.
+        wait = wait_of(job, now=timezone.now()) if is_waiting(job) else None
+        return Response(JobDetailOutput(job, context={"wait": wait}).data)
 
 
 _CANONICAL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)

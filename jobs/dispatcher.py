@@ -35,6 +35,7 @@ from jobs.lifecycle import State
 from jobs.lines import Lines
 from jobs.pool import Bundle, Pool
 from jobs.queues import pool_queue
+from jobs.standings import Standings
 from tenants.scoping import all_tenants, apart
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Dispatcher:
         self.configs: dict[str, TenantConfig] = {}
         self.lines = Lines()
         self.estimator = CostEstimator()
+        self.standings = Standings()
         self._after = ""
         self._next_round = 0.0
         self._next_config = 0.0
@@ -111,6 +113,7 @@ class Dispatcher:
         for pool in self.pools.values():
             self._serve(pool)
         self._tell_workers()
+        self.standings.answer(self.pools, self.configs, now_us=_now_us())
 
     def _wait(self, stop: threading.Event) -> None:
         if self.term is None:

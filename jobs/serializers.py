@@ -3,10 +3,13 @@
 from typing import Any, Final
 
 from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 
+from fairshare.explain import WaitsFor
 from jobs.fields import (
     MomentField,
     NameField,
@@ -16,6 +19,7 @@ from jobs.fields import (
 )
 from jobs.lifecycle import Outcome, State
 from jobs.models import Attempt, Job, Priority
+from jobs.waits import Wait
 
 MAX_ATTEMPTS: Final = 25
 MICROSECONDS: Final = 1_000_000
@@ -60,6 +64,15 @@ class EnqueueInput(StrictSerializer):
             "run_after": values.get("run_after"),
             "max_attempts": values.get("max_attempts"),
         }
+
+
+@extend_schema_field(OpenApiTypes.DOUBLE)
+class SecondsField(serializers.Field[int, Any, float, Any]):
+    """Microseconds in the product, a number of seconds on the wire; for output."""
+
+    def to_representation(self, value: int) -> float:
+        """Return the time in seconds."""
+        return value / MICROSECONDS
 
 
 class ProgressOutput(serializers.Serializer[Any]):
@@ -141,6 +154,68 @@ class JobOutput(serializers.Serializer[Job]):
             if key.endswith(FILE_SUFFIX) and path
         }
         return {"self": own, **files}  # type: ignore[return-value]
+
+
+class WaitOutput(serializers.Serializer[Wait]):
+    """Why a job waits, as the scheduler has it, and how long it can take."""
+
+    waits_for = serializers.ChoiceField(
+        choices=[waits_for.value for waits_for in WaitsFor],
+        allow_null=True,
+        help_text="The nearest thing it waits for; null if no dispatcher says.",
+    )
+    opens_at = MomentField(
+        allow_null=True, help_text="When that is over by itself; null if it is not."
+    )
+    jobs_ahead = serializers.IntegerField(
+        help_text="Queued jobs of the tenant and of the same priority that go first."
+    )
+    is_more_ahead = serializers.BooleanField(
+        help_text="Whether there are more than were counted."
+    )
+    work_ahead_seconds = SecondsField(
+        source="work_ahead_us", help_text="Worker time those are expected to take."
+    )
+    entitled_share = serializers.FloatField(
+        source="entitled",
+        allow_null=True,
+        help_text="Part of the pool, 0 to 1, that its weight entitles the tenant to.",
+    )
+    received_share = serializers.FloatField(
+        source="received",
+        allow_null=True,
+        help_text="Part of the pool's time that the tenant had in the window.",
+    )
+    window_seconds = SecondsField(
+        source="window_us", help_text="The window of received_share, until now."
+    )
+    starts_within_seconds = SecondsField(
+        source="starts_within_us",
+        allow_null=True,
+        help_text="The most it can wait in the worst case; null if there is no bound.",
+    )
+    no_bound = serializers.CharField(
+        allow_null=True, help_text="Why there is no bound; null if there is one."
+    )
+    sentence = serializers.CharField(help_text="All of it in words, for people.")
+    as_of = MomentField(
+        allow_null=True,
+        help_text="When the dispatcher said so; null if the ledger alone speaks.",
+    )
+
+
+class JobDetailOutput(JobOutput):
+    """A job, and while it waits, why."""
+
+    waiting = serializers.SerializerMethodField(
+        help_text="Why it waits; null once it is dispatched."
+    )
+
+    @extend_schema_field(WaitOutput(allow_null=True))
+    def get_waiting(self, job: Job) -> Any:
+        """Return the explanation that came with the job, if it waits."""
+        wait = self.context.get("wait")
+        return None if wait is None else WaitOutput(wait).data
 
 
 class JobPageOutput(serializers.Serializer[Any]):
