@@ -160,8 +160,8 @@ def _within_limit(line: Line) -> Mapping[str, int]:
 def situation_of(facts: _Facts, standing: Standing) -> Situation:
     """Return what the explanation needs of a job whose tenant stands like that."""
     job = facts.job
-    run_after_us = _microseconds(job.run_after)
-    is_later = run_after_us > standing.at_us
+    run_after_us = _run_after_us(job)
+    is_later = run_after_us is not None and run_after_us > standing.at_us
     own = _competitor(facts, standing)
     in_flight = standing.in_flight.get(job.priority, {})
     most_of_kind_us = facts.cost(job.kind).most_us
@@ -298,7 +298,7 @@ def _known_situation(facts: _Facts, silence: str) -> Situation:
         work_ahead_most_us=0,
         in_flight_most_us=0,
         levels=[],
-        run_after_us=_microseconds(job.run_after),
+        run_after_us=_run_after_us(job),
         unbounded=silence,
         received=_received(facts, around.slots, running_us=0),
         window_us=facts.received.window_us,
@@ -335,6 +335,11 @@ def _wait(
         as_of=_moment(as_of_us),
         pool=facts.around.pool,
     )
+
+
+def _run_after_us(job: Job) -> int | None:
+    """Return when the job is due; None if the database's clock has found it due."""
+    return None if job.state == State.QUEUED else _microseconds(job.run_after)
 
 
 def _microseconds(moment: datetime) -> int:

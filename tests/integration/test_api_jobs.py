@@ -54,7 +54,8 @@ def shown(client: APIClient, job: Job) -> Any:
 def test_a_job_that_succeeded(owner: APIClient):
     job = run(make_job("owner", payload={"seconds": 0, "steps": 2}))
     found = shown(owner, job)
-    assert set(found) == KEYS
+    assert set(found) == {*KEYS, "waiting"}
+    assert found["waiting"] is None
     assert found["state"] == "succeeded"
     assert found["progress"] == {"done": 2, "total": 2, "unit": "steps"}
     assert found["result"] == {"steps": 2}
@@ -150,7 +151,8 @@ def test_an_empty_list(owner: APIClient):
 def test_items_are_shown_as_one_job_is(owner: APIClient):
     job = run(make_job("owner"))
     (item,) = owner.get("/jobs").json()["results"]
-    assert item == shown(owner, job)
+    assert set(item) == KEYS
+    assert {**item, "waiting": None} == shown(owner, job)
 
 
 def test_pages_are_newest_first_and_miss_and_repeat_nothing(owner: APIClient):

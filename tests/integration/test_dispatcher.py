@@ -1,89 +1,19 @@
 """The dispatcher against a real ledger, broker and Redis."""
 
-import secrets
-from collections.abc import Iterator
-
 import pytest
 from celery import Celery
 from django.db import connection
-from kombu import Connection
 
 from jobs.broker import Publisher
 from jobs.dispatcher import Dispatcher
-from jobs.models import Attempt, Job, Worker
-from jobs.queues import pool_queue
+from jobs.models import Attempt, Job
 from quotas.models import Quota
 from tenants.models import Tenant, Tier
 from tenants.scoping import all_tenants
-from tests.arrange import attempts_of, finish, make_job, make_tenant, reread, start
+from tests.arrange import attempts_of, make_job, reread, start
+from tests.integration.dispatching import add_worker, end, published, tenants, tick
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def pool(broker_url: str) -> Iterator[str]:
-    """A pool of its own, whose queue is removed after the test."""
-    name = f"test-{secrets.token_hex(4)}"
-    yield name
-    with Connection(broker_url) as connection:
-        for used in (name, f"{name}-before"):
-            pool_queue(used).bind(connection.channel()).delete()
-
-
-@pytest.fixture
-def app(broker_url: str) -> Iterator[Celery]:
-    """A Celery application that publishes with confirms."""
-    app = Celery("test", broker=broker_url, set_as_current=False)
-    app.conf.broker_transport_options = {"confirm_publish": True}
-    app.conf.task_publish_retry = False
-    yield app
-    app.close()
-
-
-@pytest.fixture
-def publisher(app: Celery) -> Iterator[Publisher]:
-    publisher = Publisher(app)
-    yield publisher
-    publisher.close()
-
-
-@pytest.fixture
-def dispatcher(publisher: Publisher) -> Dispatcher:
-    return Dispatcher(holder="test", publisher=publisher)
-
-
-def tenants(pool: str, **weights: int) -> None:
-    for slug, weight in weights.items():
-        make_tenant(slug, weight=weight, pool=pool)
-
-
-def add_worker(pool: str, slots: int) -> None:
-    Worker.objects.create(name=f"w-{pool}", pool=pool, slots=slots)
-
-
-def tick(dispatcher: Dispatcher) -> None:
-    """Do one whole round now, whenever the last one was."""
-    dispatcher._next_round = dispatcher._next_config = 0.0
-    dispatcher.tick()
-
-
-def published(broker_url: str, pool: str) -> list[int]:
-    """Take every message off the pool's queue; returns the attempts they name."""
-    found: list[int] = []
-    with Connection(broker_url) as broker:
-        queue = pool_queue(pool).bind(broker.channel())
-        queue.declare()
-        while message := queue.get(no_ack=True):
-            _, kwargs, _ = message.decode()
-            found += kwargs["attempt_ids"]
-    return found
-
-
-def end(attempt_id: int, *, seconds: float) -> None:
-    """Start an attempt, and finish it as if it had run so long."""
-    assignment = start(attempt_id).assignment
-    with all_tenants(reason="test"):
-        finish(assignment, {}, ran_us=round(seconds * 1_000_000))
 
 
 def test_no_more_is_published_than_slots_are_free(
