@@ -60,9 +60,9 @@ Bound
 
     Why: what is charged beyond what was attained is at most max(hold, delta) for each
     attempt in flight, and never further behind it than delta. When i was last served,
-    its virtual time was the smallest; since then it attained at most what it had in flight. Settlements move charge and excess
-    together, and the lift puts a newcomer no further back. docs/fair_share.md has the
-    argument in full.
+    its virtual time was the smallest; since then it attained at most what it had in
+    flight. Settlements move charge and excess together, and the lift puts a newcomer no
+    further back. docs/fair_share.md has the argument in full.
 
 Cost
     O(log n) amortised at each level for each call, n being the children there;
