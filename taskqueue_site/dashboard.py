@@ -1,7 +1,8 @@
 """What the overview shows, read from the ledger in a handful of statements.
 
 Every statement is bounded by an index: open jobs by state, attempts by the time they
-ended, live attempts by pool. `now` is the database's own clock.
+ended, live attempts by pool. `now` is the database's own clock. What a tenant was
+entitled to is read by shares.py.
 """
 
 from collections.abc import Iterable
@@ -13,17 +14,17 @@ from uuid import UUID
 
 from django.db import connection
 
+from fairshare import entitlement
 from jobs.dispatcher import LEASE_NAME, WORKER_FRESH_SECONDS
+from taskqueue_site import shares
+from taskqueue_site.shares import Window
 
 #: The window over which shares of worker time are compared.
-WINDOW_MINUTES: Final = 15
+WINDOW: Final = Window(minutes=15, step_seconds=30)
 FAILURES_SHOWN: Final = 5
 
 _TENANTS = """
-WITH clock AS (
-    SELECT clock_timestamp() AS now,
-           clock_timestamp() - %(window)s * interval '1 minute' AS since
-), open_jobs AS (
+WITH open_jobs AS (
     SELECT tenant_id,
            count(*) FILTER (WHERE state = 'queued') AS queued,
            count(*) FILTER (WHERE state = 'dispatched') AS dispatched,
@@ -43,28 +44,16 @@ WITH clock AS (
         FROM jobs_attempt WHERE outcome IS NULL
     ) AS open_job
     GROUP BY tenant_id
-), work AS (
-    SELECT tenant_id, LEAST(settled_us,
-           (extract(epoch FROM finished_at - since) * 1000000)::bigint) AS us
-    FROM jobs_attempt, clock WHERE finished_at > since
-    UNION ALL
-    SELECT tenant_id,
-           (extract(epoch FROM now - GREATEST(started_at, since)) * 1000000)::bigint
-    FROM jobs_attempt, clock WHERE outcome IS NULL AND started_at IS NOT NULL
-), received AS (
-    SELECT tenant_id, sum(us)::bigint AS us FROM work GROUP BY tenant_id
 )
 SELECT t.slug, t.name, t.tier_id, COALESCE(NULLIF(t.pool, ''), tier.default_pool),
        COALESCE(q.weight, 1), t.is_paused, t.paused_reason,
        COALESCE(o.queued, 0), COALESCE(o.dispatched, 0), COALESCE(o.running, 0),
        COALESCE(o.retryable, 0), COALESCE(o.scheduled, 0), COALESCE(o.dead, 0),
-       extract(epoch FROM clock.now - o.oldest)::float8, COALESCE(r.us, 0)
+       extract(epoch FROM clock_timestamp() - o.oldest)::float8
 FROM tenants_tenant t
 JOIN tenants_tier tier ON tier.name = t.tier_id
 LEFT JOIN quotas_quota q ON q.tenant_id = t.slug
 LEFT JOIN open_jobs o ON o.tenant_id = t.slug
-LEFT JOIN received r ON r.tenant_id = t.slug
-CROSS JOIN clock
 WHERE %(slugs)s::text[] IS NULL OR t.slug = ANY(%(slugs)s)
 ORDER BY t.slug
 """
@@ -109,7 +98,7 @@ ORDER BY a.finished_at DESC NULLS LAST LIMIT %(most)s
 
 @dataclass(frozen=True, slots=True)
 class TenantLoad:
-    """A tenant's standing now; `received_us` is worker time in the window."""
+    """A tenant's standing now."""
 
     slug: str
     name: str
@@ -125,18 +114,14 @@ class TenantLoad:
     scheduled: int
     dead: int
     oldest_wait_seconds: float | None
-    received_us: int
-
-    @property
-    def had_work(self) -> bool:
-        """Return whether it used, or could have used, worker time in the window."""
-        at_work = self.dispatched + self.running + self.received_us > 0
-        return at_work or (self.queued > 0 and not self.is_paused)
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A tenant's share of its pool's worker time in the window, in percent."""
+    """A tenant's share of its pool's worker time in the window, in percent.
+
+    None if it had no work, or the pool gave none.
+    """
 
     load: TenantLoad
     entitled: float | None
@@ -219,8 +204,8 @@ def overview() -> Overview:
     """Read the whole overview."""
     leaders = _rows(_LEADER, name=LEASE_NAME)
     return Overview(
-        shares=shares(tenant_loads()),
-        pools=[PoolLoad(*row) for row in _rows(_POOLS, fresh=WORKER_FRESH_SECONDS)],
+        shares=_shares(tenant_loads()),
+        pools=pool_loads(),
         leader=Leader(*leaders[0]) if leaders else None,
         succeeded=_rows(_SUCCEEDED)[0][0],
         failures=[Failure(*row) for row in _rows(_FAILURES, most=FAILURES_SHOWN)],
@@ -229,37 +214,25 @@ def overview() -> Overview:
 
 def tenant_loads(slugs: list[str] | None = None) -> list[TenantLoad]:
     """Return the standing of these tenants, or of all."""
-    rows = _rows(_TENANTS, window=WINDOW_MINUTES, slugs=slugs)
-    return [TenantLoad(*row) for row in rows]
+    return [TenantLoad(*row) for row in _rows(_TENANTS, slugs=slugs)]
 
 
-def shares(loads: Iterable[TenantLoad]) -> list[Share]:
-    """Compare what each tenant received with what its weight entitles it to.
-
-    Tenants compete inside their pool, with those that had work in the window. A tenant
-    with work for a part of the window only is entitled to less than shown here.
-    """
-    loads = list(loads)
-    weights: dict[str, Decimal] = {}
-    times: dict[str, int] = {}
-    for load in loads:
-        times[load.pool] = times.get(load.pool, 0) + load.received_us
-        if load.had_work:
-            weights[load.pool] = weights.get(load.pool, Decimal(0)) + load.weight
-    return [_share(load, weights, times) for load in loads]
+def pool_loads() -> list[PoolLoad]:
+    """Return every pool that has a live worker or an attempt, by name."""
+    return [PoolLoad(*row) for row in _rows(_POOLS, fresh=WORKER_FRESH_SECONDS)]
 
 
-def _share(
-    load: TenantLoad, weights: dict[str, Decimal], times: dict[str, int]
-) -> Share:
-    if not load.had_work:
+def _shares(loads: Iterable[TenantLoad]) -> list[Share]:
+    """Return what each tenant received in the window, and what it was entitled to."""
+    now = shares.now()
+    found = shares.window_shares(WINDOW, shares.tenants_now(), now=now)
+    return [_share(load, found.of(load.pool, load.slug)) for load in loads]
+
+
+def _share(load: TenantLoad, share: entitlement.Share | None) -> Share:
+    if share is None:
         return Share(load, None, None)
-    total = times[load.pool]
-    return Share(
-        load,
-        entitled=float(100 * load.weight / weights[load.pool]),
-        received=100 * load.received_us / total if total else 0.0,
-    )
+    return Share(load, entitled=100 * share.entitled, received=100 * share.received)
 
 
 def _rows(statement: str, **values: Any) -> list[tuple[Any, ...]]:

@@ -63,12 +63,18 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         "link": reverse("admin:index"),
         "permission": _permission("jobs", "job"),
     }
+    share = {
+        "title": "Fair share",
+        "icon": "balance",
+        "link": reverse("admin:fair_share"),
+        "permission": _permission("jobs", "job"),
+    }
     groups = [
         {"title": title, "items": [_item(entry) for entry in entries]}
         for title, entries in _GROUPS
     ]
     _mark_dead(groups, request)
-    return [{"items": [overview]}, *groups]
+    return [{"items": [overview, share]}, *groups]
 
 
 def _item(entry: Entry) -> dict[str, Any]:

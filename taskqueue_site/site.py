@@ -1,6 +1,6 @@
 """The admin site: its overview, and the part of it that refreshes itself."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -8,7 +8,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from taskqueue_site import dashboard
+from taskqueue_site import dashboard, fair_share_page
 from taskqueue_site.dashboard import Overview, Share
 from tenants.wording import age, duration, plain
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from django.contrib.admin import AdminSite as BaseSite
 else:
     from unfold.sites import UnfoldAdminSite as BaseSite
+
+
+#: Tenants on the overview; the page of fair share finds the others.
+MOST_TENANTS: Final = 50
 
 
 class Site(BaseSite):
@@ -27,8 +31,15 @@ class Site(BaseSite):
 
     def extra_urls(self) -> list[URLPattern]:
         """Return the pages that belong to no model."""
-        view = self.admin_view(self.overview)
-        return [path("overview/", view, name="overview")]
+        views = {
+            "overview/": ("overview", self.overview),
+            "fair-share/": ("fair_share", self.fair_share),
+            "fair-share/table/": ("fair_share_table", fair_share_page.table),
+        }
+        return [
+            path(address, self.admin_view(view), name=name)
+            for address, (name, view) in views.items()
+        ]
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         """Let a page that refreshes itself go to the login when the session ends."""
@@ -54,6 +65,10 @@ class Site(BaseSite):
         context = _overview_context(request)
         return render(request, "admin/overview.html", context)
 
+    def fair_share(self, request: HttpRequest) -> HttpResponse:
+        """Show who should have had what of each pool, and who had."""
+        return fair_share_page.page(request, self.each_context(request))
+
 
 def _overview_context(request: HttpRequest) -> dict[str, Any]:
     if not request.user.has_perm("jobs.view_job"):
@@ -64,8 +79,9 @@ def _overview_context(request: HttpRequest) -> dict[str, Any]:
         "overview": found,
         "now": now,
         "cards": _cards(found),
-        "tenants": [_tenant_row(share) for share in found.shares],
-        "window": dashboard.WINDOW_MINUTES,
+        "tenants": [_tenant_row(share) for share in _busy_first(found.shares)],
+        "more_tenants": max(0, len(found.shares) - MOST_TENANTS),
+        "window": dashboard.WINDOW.minutes,
         "failures": [(each, age(each.at, now=now)) for each in found.failures],
     }
 
@@ -99,6 +115,18 @@ def _card(title: str, value: int | str, state: str, note: str) -> dict[str, Any]
         "url": url,
         "is_loud": state == "dead" and value != 0,
     }
+
+
+def _busy_first(shares: list[Share]) -> list[Share]:
+    """Return as many tenants as fit on a page, those with something to do first."""
+    if len(shares) <= MOST_TENANTS:
+        return shares
+    return sorted(shares, key=_idleness)[:MOST_TENANTS]
+
+
+def _idleness(share: Share) -> tuple[bool, float, str]:
+    wait = share.load.oldest_wait_seconds or 0.0
+    return (share.received is None and not wait, -wait, share.load.slug)
 
 
 def _tenant_row(share: Share) -> dict[str, Any]:

@@ -123,6 +123,8 @@ def test_staff_without_a_right_are_refused(model: type[Model], client: Client):
 def test_the_overview_shows_nothing_to_staff_without_a_right(client: Client):
     make_tenant("secret-tenant")
     client.force_login(User.objects.create_user("new", is_staff=True))
+    for name in ("admin:fair_share", "admin:fair_share_table"):
+        assert client.get(reverse(name)).status_code == 403
     for name in ("admin:index", "admin:overview"):
         response = client.get(reverse(name))
         assert response.status_code == 200

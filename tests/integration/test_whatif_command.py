@@ -105,13 +105,14 @@ def test_a_job_that_has_not_ended_counts_with_what_its_like_cost(now: datetime):
         make_tenant(slug)
     make_past_job("a", 100, Ran(90, 2), now=now)
     make_past_job("a", 100, Ran(80, 4), now=now)
+    make_past_job("b", 100, Ran(80, 9), now=now, kind="report")
     make_past_job("a", 60, now=now)  # queued: the mean of its tenant's kind
     make_past_job("b", 50, now=now)  # the mean of the kind
     make_past_job("b", 40, now=now, kind="ingest")  # the mean of all
     make_past_job("a", 30, Ran(20, None), now=now)  # has run for longer than the mean
     found = read(now)
-    costs = [job.cost_us for job in found.jobs[2:]]
-    assert costs[:3] == [3_000_000] * 3
+    costs = [job.cost_us for job in found.jobs[3:]]
+    assert costs[:3] == [3_000_000, 3_000_000, 5_000_000]
     assert 20_000_000 <= costs[3] < 60_000_000
     assert found.unfinished == 4
 
