@@ -34,8 +34,8 @@ class NoWorkersError(LookupError):
     def __init__(self, pool: str) -> None:
         self.pool = pool
         super().__init__(
-            f"No worker serves the pool {pool!r}, so its slots are not known. Start "
-            f"one with `manage.py worker --pool {pool}`, or say how many with --slots."
+            f"No worker serves the pool {pool!r}, so its slots are not known: start "
+            f"one with `manage.py worker --pool {pool}`."
         )
 
 
@@ -43,7 +43,8 @@ class NoWorkersError(LookupError):
 class Preview:
     """The answer; `tenants` are those whose pools are touched, changed ones first.
 
-    `notes` say what the replay left out or had to assume.
+    `notes` say what the replay left out or had to assume; jobs of the window were left
+    out if `is_cut`.
     """
 
     tenants: list[TenantChange]
@@ -51,6 +52,7 @@ class Preview:
     slots: dict[str, int]
     jobs: int
     notes: list[str]
+    is_cut: bool
 
     @property
     def sentences(self) -> list[str]:
@@ -115,6 +117,7 @@ def preview(
         slots=taken,
         jobs=answer.jobs,
         notes=[*_notes(recording, most_jobs), *_silent(changed - seen)],
+        is_cut=recording.is_cut,
     )
 
 

@@ -1,22 +1,31 @@
-"""The screen of tenants: who has what weight, what load, and who is paused, and why.
+"""The screens of tenants and tiers: weight, load, pool, and who is paused, and why.
 
-It stands here because it shows a tenant together with its quota and its jobs, which
-belong to later packages.
+They stand here because they show a tenant together with its quota, its jobs and its
+workers, which belong to later packages.
 """
 
-from typing import Any, ClassVar
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from jobs import previews
+from jobs.backlog import TenantConfig
 from quotas.admin import QuotaInline
 from quotas.models import Quota
+from taskqueue_site import tenant_previews
 from taskqueue_site.dashboard import TenantLoad, tenant_loads
+from taskqueue_site.pools import PoolInput, known_pools, live_slots, pool_note
 from tenants.adminkit import (
     ChangeList,
     DialogForm,
@@ -24,11 +33,12 @@ from tenants.adminkit import (
     after_dialog,
     change_url,
     dialog_action,
+    link_action,
     log_change,
     pill,
     subtle,
 )
-from tenants.models import Tenant
+from tenants.models import Tenant, Tier
 from tenants.services import tenant_pause, tenant_resume
 from tenants.wording import duration, plain
 
@@ -45,7 +55,19 @@ class ConfirmForm(DialogForm):
     """Asks nothing but a yes."""
 
 
-class TenantChangeList(ChangeList):
+class PoolsChangeList(ChangeList):
+    """Reads the slots of all pools in one statement."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Attach `slots` to each row shown."""
+        super().get_results(request)
+        slots = live_slots()
+        self.result_list = list(self.result_list)
+        for row in self.result_list:
+            row.slots = slots
+
+
+class TenantChangeList(PoolsChangeList):
     """Reads the load of the tenants on the page in one statement."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -60,13 +82,59 @@ class TenantChangeList(ChangeList):
         self.result_list = tenants
 
 
+#: The submit button that asks what saving would do.
+PREVIEW: Final = "_preview"
+
+
+@admin.register(Tier)
+class TierAdmin(ModelAdmin):
+    """Classes of tenants."""
+
+    list_display = ("name", "weight", "default_pool", "served")
+    search_fields = ("name",)
+    ordering = ("-weight", "name")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the list that knows the pools' slots."""
+        return PoolsChangeList
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Any = None
+    ) -> tuple[str, ...]:
+        """Keep a name once it is given: tenants refer to it."""
+        return ("name",) if obj else ()
+
+    def formfield_for_dbfield(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """Offer the pools there are."""
+        if db_field.name == "default_pool":
+            kwargs["widget"] = PoolInput(known_pools())
+            kwargs["help_text"] = (
+                "Where its tenants' jobs run, unless a tenant has a pool of its own."
+            )
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def save_model(
+        self, request: HttpRequest, obj: Any, form: Any, change: bool
+    ) -> None:
+        """Save, and say if nobody works for the pool."""
+        super().save_model(request, obj, form, change)
+        _warn_of_pool(self, request, obj.default_pool)
+
+    @admin.display(description="Served by")
+    def served(self, tier: Tier) -> SafeString:
+        """Return how many slots its pool has."""
+        return pool_note(tier.default_pool, _slots(tier))
+
+
 @admin.register(Tenant)
 class TenantAdmin(ModelAdmin):
     """Tenants with their weight and their load."""
 
     list_display = (
-        *("slug", "name", "tier", "weight", "running", "waiting", "oldest_wait"),
-        *("dead", "status"),
+        *("slug", "name", "tier", "runs_in", "weight", "running", "waiting"),
+        *("oldest_wait", "dead", "status"),
     )
     list_select_related = ("tier",)
     list_filter = ("is_paused", "tier")
@@ -74,8 +142,9 @@ class TenantAdmin(ModelAdmin):
     ordering = ("slug",)
     sortable_by = ("slug", "name", "tier")
     inlines = (QuotaInline,)
-    fields = ("slug", "name", "tier", "pool", "paused")
-    actions_detail: ClassVar = ["pause", "resume"]
+    fields = ("slug", "name", "tier", "pool", "runs_in", "paused")
+    actions_detail: ClassVar = ["pause", "resume", "preview_pause", "preview_resume"]
+    change_form_template = "admin/tenants/tenant/change_form.html"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         """Return the list that knows the tenants' load."""
@@ -83,7 +152,7 @@ class TenantAdmin(ModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Keep a slug once it is given: keys, paths and queues carry it."""
-        return ("slug", "paused") if obj else ()
+        return ("slug", "runs_in", "paused") if obj else ()
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Leave the pause out of the form of a new tenant."""
@@ -101,14 +170,92 @@ class TenantAdmin(ModelAdmin):
         """Give a new tenant its quota even if nobody touched the defaults."""
         super().save_related(request, form, formsets, change)
         Quota.objects.get_or_create(tenant=form.instance)
+        if PREVIEW not in request.POST:
+            _warn_of_pool(self, request, form.instance.pool_name)
 
     def formfield_for_dbfield(
         self, db_field: Any, request: HttpRequest, **kwargs: Any
     ) -> Any:
-        """Give short texts one line."""
-        if db_field.name in {"slug", "name", "pool"}:
+        """Give short texts one line, and offer the pools there are."""
+        if db_field.name in {"slug", "name"}:
             kwargs["widget"] = UnfoldAdminTextInputWidget()
+        if db_field.name == "pool":
+            kwargs["widget"] = PoolInput(known_pools())
+            kwargs["help_text"] = (
+                "The workers that run its jobs; empty means its tier's. Attempts in "
+                "flight end where they are."
+            )
         return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    # --- Preview ----------------------------------------------------------------------
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show the form, save it, or show what saving it would do."""
+        if PREVIEW not in request.POST:
+            return super().change_view(request, object_id, form_url, extra_context)
+        before = previews.settings()
+        # Saved and undone: so the preview is of what saving does, checks included.
+        with transaction.atomic():
+            answer = super().change_view(request, object_id, form_url, extra_context)
+            after = previews.settings()
+            transaction.set_rollback(True)
+        if answer.status_code != HTTPStatus.NO_CONTENT:
+            return answer
+        hidden = [
+            (name, value)
+            for name, values in request.POST.lists()
+            for value in values
+            if name not in {PREVIEW, "csrfmiddlewaretoken"}
+        ]
+        return self._show_preview(request, before[object_id], after[object_id], hidden)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """Go on after saving; a preview has nothing to announce."""
+        if PREVIEW in request.POST:
+            return HttpResponse(status=HTTPStatus.NO_CONTENT)
+        return super().response_change(request, obj)
+
+    @link_action(description="What if paused", permissions=["view"], icon="science")
+    def preview_pause(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what a pause would have done."""
+        return self._preview_paused(request, object_id, is_paused=True)
+
+    @link_action(description="What if resumed", permissions=["view"], icon="science")
+    def preview_resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what would have happened without the pause."""
+        return self._preview_paused(request, object_id, is_paused=False)
+
+    def _preview_paused(
+        self, request: HttpRequest, slug: str, *, is_paused: bool
+    ) -> HttpResponse:
+        before = previews.settings().get(slug)
+        if before is None:
+            raise Http404
+        after = replace(before, is_paused=is_paused)
+        return self._show_preview(request, before, after, None)
+
+    def _show_preview(
+        self,
+        request: HttpRequest,
+        before: TenantConfig,
+        after: TenantConfig,
+        hidden: list[tuple[str, str]] | None,
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            **tenant_previews.context(before, after, now=timezone.now()),
+            "title": f"Preview of {before.slug}",
+            "opts": self.opts,
+            "hidden": hidden,
+            "back_url": change_url(Tenant, before.slug),
+        }
+        return TemplateResponse(request, "admin/tenants/tenant/preview.html", context)
 
     # --- Pause ------------------------------------------------------------------------
 
@@ -154,6 +301,12 @@ class TenantAdmin(ModelAdmin):
 
     # --- Columns ----------------------------------------------------------------------
 
+    @admin.display(description="Runs in pool")
+    def runs_in(self, tenant: Tenant) -> SafeString:
+        """Return the pool in force, and how many slots it has."""
+        note = pool_note(tenant.pool_name, _slots(tenant))
+        return format_html("{} {}", tenant.pool_name, note)
+
     @admin.display(description="Weight")
     def weight(self, tenant: Any) -> str:
         """Return the weight without idle zeros."""
@@ -197,6 +350,22 @@ class TenantAdmin(ModelAdmin):
     def paused(self, tenant: Tenant) -> SafeString:
         """Return whether it is paused, on the tenant's page."""
         return self.status(tenant)
+
+
+def _slots(row: Any) -> dict[str, int]:
+    """Return the slots of all pools, as the list has read them or anew."""
+    slots: dict[str, int] = row.slots if hasattr(row, "slots") else live_slots()
+    return slots
+
+
+def _warn_of_pool(screen: ModelAdmin, request: HttpRequest, pool: str) -> None:
+    if not live_slots().get(pool):
+        screen.message_user(
+            request,
+            f"No worker serves the pool {pool}: its jobs wait until one does. Start "
+            f"one with `manage.py worker --pool {pool}`.",
+            messages.WARNING,
+        )
 
 
 def _load(tenant: Any) -> TenantLoad:

@@ -1,7 +1,7 @@
-"""Screens for tiers, members and API keys.
+"""Screens for members and API keys.
 
-A tenant's own screen shows its quota and its load, so it stands where those may be
-imported: taskqueue_site/tenants_admin.py.
+The screens of tenants and tiers show quotas, load and workers, so they stand where
+those may be imported: taskqueue_site/tenants_admin.py.
 """
 
 from typing import Any
@@ -15,24 +15,9 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.adminkit import ModelAdmin, change_url, log_change, mono, pill, subtle
-from tenants.models import ApiKey, Membership, Tier
+from tenants.models import ApiKey, Membership
 from tenants.services import api_key_create, api_key_revoke
 from tenants.wording import age
-
-
-@admin.register(Tier)
-class TierAdmin(ModelAdmin):
-    """Classes of tenants."""
-
-    list_display = ("name", "weight", "default_pool")
-    search_fields = ("name",)
-    ordering = ("-weight", "name")
-
-    def get_readonly_fields(
-        self, request: HttpRequest, obj: Any = None
-    ) -> tuple[str, ...]:
-        """Keep a name once it is given: tenants refer to it."""
-        return ("name",) if obj else ()
 
 
 @admin.register(Membership)

@@ -110,6 +110,14 @@ def dialog_action(
     return decorator
 
 
+def link_action(*, description: str, **options: Any) -> Callable[[Method], Method]:
+    """Declare a button of a detail page that leads to a page of its own."""
+    decorator: Callable[[Method], Method] = unfold_action(
+        description=description, **options
+    )
+    return decorator
+
+
 def after_dialog(url: str) -> HttpResponse:
     """Return the answer that makes the page of a dialog go to `url`."""
     return HttpResponse(headers={"HX-Redirect": url})

@@ -85,7 +85,7 @@ class Command(ProductCommand):
     def handle(self, *_: Any, as_json: bool, **options: Any) -> None:
         """Read, replay twice, and print what differs."""
         with (
-            command_errors(UnknownTierError, NoWorkersError, NothingToReplayError),
+            command_errors(UnknownTierError, NothingToReplayError),
             all_tenants(reason="manage.py whatif"),
         ):
             before = previews.settings()
@@ -96,14 +96,7 @@ class Command(ProductCommand):
                     "--tier, --pool, --pause or --resume; "
                     "`manage.py tenant list` shows the settings."
                 )
-            found = previews.preview(
-                before=before,
-                after=after,
-                slots=_assumed(previews.live_slots(), before, after, options["slots"]),
-                now=timezone.now(),
-                window=options["since"],
-                most_jobs=options["most_jobs"],
-            )
+            found = _preview(before, after, options)
         self.write("\n".join(_lines(found)), _report(found), as_json=as_json)
 
 
@@ -207,6 +200,24 @@ def _wishes(options: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield slug, {"tier": tier.name, "tier_weight": tier.weight * 1000}
     yield from ((slug, {"is_paused": True}) for slug in options["pause"])
     yield from ((slug, {"is_paused": False}) for slug in options["resume"])
+
+
+def _preview(
+    before: Mapping[str, TenantConfig],
+    after: Mapping[str, TenantConfig],
+    options: Mapping[str, Any],
+) -> Preview:
+    try:
+        return previews.preview(
+            before=before,
+            after=after,
+            slots=_assumed(previews.live_slots(), before, after, options["slots"]),
+            now=timezone.now(),
+            window=options["since"],
+            most_jobs=options["most_jobs"],
+        )
+    except NoWorkersError as error:
+        raise CommandError(f"{error} Or say how many it has with --slots.") from None
 
 
 def _assumed(

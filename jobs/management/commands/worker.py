@@ -2,14 +2,34 @@
 
 import os
 import socket
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from celery import current_app as app
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand
 
 from jobs import workers
 from jobs.queues import MAINTENANCE_QUEUE, pool_queue
+from tenants.models import slug_validator
+
+
+def pool(text: str) -> str:
+    """Return the name of a pool, which becomes the name of a queue."""
+    try:
+        slug_validator(text)
+    except ValidationError as error:
+        raise ArgumentTypeError(
+            f"{text!r} is not the name of a pool. {error.messages[0]}"
+        ) from None
+    return text
+
+
+def slots(text: str) -> int:
+    """Return a number of slots."""
+    if not text.isdecimal() or not int(text):
+        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
 
 
 class Command(BaseCommand):
@@ -18,9 +38,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         serves = parser.add_mutually_exclusive_group()
-        serves.add_argument("--pool", default="shared", help="pool to work for")
+        serves.add_argument(
+            "--pool", type=pool, default="shared", help="pool to work for"
+        )
         serves.add_argument("--maintenance", action="store_true")
-        parser.add_argument("--concurrency", type=int, default=2, help="slots")
+        parser.add_argument("--concurrency", type=slots, default=2, help="slots")
         parser.add_argument("--loglevel", default="INFO")
         parser.add_argument("--data", help="folder of the one-machine stack")
 
