@@ -44,6 +44,8 @@ LEASE_NAME: Final = "dispatcher"
 LEASE_TTL_SECONDS: Final = 4.0
 #: How often the lease is renewed, the settings are read and the sweeps run.
 ROUND_SECONDS: Final = 1.0
+#: How often a standby tries to lead: it does so within 5 s of its leader's last sign.
+STANDBY_SECONDS: Final = 0.5
 #: Tenants whose settings are read at once.
 SLICE_TENANTS: Final = 1000
 #: Longest wait for a wake while work is in flight or waiting.
@@ -117,7 +119,7 @@ class Dispatcher:
 
     def _wait(self, stop: threading.Event) -> None:
         if self.term is None:
-            stop.wait(ROUND_SECONDS)
+            stop.wait(STANDBY_SECONDS)
             return
         if self.lines.is_behind:
             return
@@ -226,6 +228,7 @@ class Dispatcher:
             snapshots.keep(pool, lease=self._lease)
 
     def _sweep(self) -> None:
+        leadership.bound_pauses(seconds=LEASE_TTL_SECONDS)
         lost = sweeps.lose_expired(max_losses=settings.MAX_LOSSES)
         stuck = sweeps.replace_not_started(
             timeout_seconds=settings.START_TIMEOUT_SECONDS,
