@@ -8,10 +8,10 @@ CHECKS := lint types contracts migrations test
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-runtime demo up $(CHECKS) check lock clean \
-	bench bench-core bench-sim
+	bench bench-core bench-dispatcher bench-sim
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 venv-runtime:
 	@.ci/venv requirements.txt
@@ -67,6 +67,9 @@ bench-core: venv-runtime ## Count the scheduler's decisions a second, alone (ARG
 
 bench-sim: venv-runtime ## Run the scheduler beside other policies in simulated time
 	@$(PY) -m benchmarks.simulated $(ARGS)
+
+bench-dispatcher: venv ## Lead over a million queued jobs of 10,000 tenants: memory, start, decisions
+	@$(SERVICES) --only postgresql --only redis --only rabbitmq -- $(PY) -m benchmarks.dispatcher_scale $(ARGS)
 
 lock: venv ## Compile the .in files to .txt with hashes (ARGS=--upgrade for newer versions)
 	@for name in requirements requirements-dev benchmarks/requirements; do \

@@ -28,7 +28,10 @@ def take(
     tenants: Mapping[str, Tenant],
     flights: Iterable[Flight],
 ) -> Snapshot:
-    """Return where the nodes stand, without the charges of the flights."""
+    """Return where the nodes stand, without the charges of the flights.
+
+    Of the tenants, those given that matter.
+    """
     nodes = [tier.node for tier in tiers.values()]
     for tenant in tenants.values():
         nodes += [tenant.node, *(queue.node for queue in tenant.queues.values())]
@@ -37,24 +40,25 @@ def take(
         for node, ticks in flight.path:
             if node in settled:
                 settled[node] -= flight.charged_us * ticks
-    return Snapshot(
+    snapshot = Snapshot(
         clock=root.clock,
         floor=root.floor,
         tiers={
             name: TierState(
                 virtual_time=settled[tier.node],
-                is_ready=bool(tier.node.entry),
+                is_ready=_is_ready(tier.node),
                 clock=tier.branch.clock,
                 floor=tier.branch.floor,
             )
             for name, tier in tiers.items()
         },
-        tenants={
-            name: _tenant_state(tenant, settled)
-            for name, tenant in tenants.items()
-            if _matters(tenant)
-        },
+        tenants={},
     )
+    for name, tenant in tenants.items():
+        state = _tenant_state(tenant, settled)
+        if snapshot.matters(state):
+            snapshot.tenants[name] = state
+    return snapshot
 
 
 class Replay:
@@ -70,8 +74,12 @@ class Replay:
         root: Branch,
         tiers: Mapping[str, Tier],
         tenants: Mapping[str, Tenant],
-    ) -> None:
-        """Give the nodes the clocks and virtual times of a snapshot."""
+    ) -> set[str]:
+        """Give the nodes the clocks and virtual times of a snapshot.
+
+        Returns the tenants that are now in another tier than there.
+        """
+        moved: set[str] = set()
         root.clock, root.floor = snapshot.clock, snapshot.floor
         for name, tier in tiers.items():
             tier.node.virtual_time = snapshot.clock
@@ -80,8 +88,12 @@ class Replay:
                 self._give(tier.node, state.virtual_time, state.is_ready)
         for name, tenant in tenants.items():
             tenant.node.virtual_time = tenant.tier.branch.clock
-            if (kept := snapshot.tenants.get(name)) is not None:
+            kept = snapshot.tenants.get(name)
+            if kept is not None and snapshot.matters(kept):
                 self._resume_tenant(tenant, kept, snapshot)
+                if kept.tier != tenant.tier.name:
+                    moved.add(name)
+        return moved
 
     def lift(self, tenant: Tenant, path: Path) -> None:
         """Lift what was idle in the snapshot, once, when first charged since."""
@@ -97,8 +109,16 @@ class Replay:
         self._tenants.discard(tenant)
         self.given.discard(tenant.node)
 
-    def end(self) -> None:
-        """Let what has no work after all lose the place it held."""
+    def end(self) -> set[str]:
+        """Let what has no work after all lose the place it held; returns whose it was.
+
+        Only tenants are named, for themselves and for their classes.
+        """
+        lost: set[str] = set()
+        for tenant in self._tenants:
+            nodes = [tenant.node, *(queue.node for queue in tenant.queues.values())]
+            if any(node.entry == HELD_PLACE for node in nodes):
+                lost.add(tenant.name)
         for node in self.given:
             if node.entry == HELD_PLACE:
                 node.entry = None
@@ -106,6 +126,7 @@ class Replay:
             tenant.forget_queues_if_drained()
         self.given.clear()
         self._tenants.clear()
+        return lost
 
     def _give(self, node: Node, virtual_time: int, is_ready: bool) -> None:
         node.virtual_time = virtual_time
@@ -128,12 +149,9 @@ class Replay:
             tenant.update_limits()
 
 
-def _matters(tenant: Tenant) -> bool:
-    return bool(
-        tenant.queues
-        or tenant.node.virtual_time > tenant.tier.branch.clock
-        or tenant.rate_gate is not None
-    )
+def _is_ready(node: Node) -> bool:
+    """Return whether the node is ranked, or holds the place that it had."""
+    return node.entry is not None
 
 
 def _tenant_state(tenant: Tenant, settled: Mapping[Node, int]) -> TenantState:
@@ -141,15 +159,13 @@ def _tenant_state(tenant: Tenant, settled: Mapping[Node, int]) -> TenantState:
     return TenantState(
         tier=tenant.tier.name,
         virtual_time=settled[tenant.node],
-        is_ready=bool(tenant.node.entry),
+        is_ready=_is_ready(tenant.node),
         clock=tenant.branch.clock,
         floor=tenant.branch.floor,
         due_us=0 if gate is None else gate.due_us,
         seen_us=0 if gate is None else gate.seen_us,
         classes={
-            queue.node.name: ClassState(
-                settled[queue.node], is_ready=bool(queue.node.entry)
-            )
+            queue.node.name: ClassState(settled[queue.node], _is_ready(queue.node))
             for queue in tenant.queues.values()
         },
     )

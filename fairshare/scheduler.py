@@ -66,8 +66,8 @@ Bound
 
 Cost
     O(log n) amortised at each level for each call, n being the children there;
-    `snapshot`, `resume` and `check_invariants` are O(n). A tenant's queues exist only
-    while it has jobs.
+    `snapshot`, `resume` and `check_invariants` are O(n), `changes` is O(what has
+    changed). A tenant's queues exist only while it has jobs.
 
 Limits
     One thread. Charges are whole microseconds; virtual time is in ticks, whole numbers:
@@ -90,7 +90,7 @@ Limits
 ['large', 'small', 'large', 'small', 'large', 'large']
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Generic
 
@@ -99,7 +99,7 @@ from fairshare.contest import TenantPlace, TierContest
 from fairshare.gates import Gate, Rate
 from fairshare.openings import Openings
 from fairshare.replay import Replay
-from fairshare.snapshot import Snapshot
+from fairshare.snapshot import Changes, Snapshot
 from fairshare.terms import (
     Dispatch,
     JobAlreadyKnown,
@@ -159,9 +159,11 @@ class FairScheduler(Generic[JobT]):
         self._tiers: dict[str, Tier] = {}
         self._tenants: dict[str, Tenant] = {}
         self._jobs: dict[JobT, Waiting | Flight] = {}
+        self._in_flight: set[Flight] = set()
         self._serial = 0
         self._openings = Openings()
         self._replay = Replay()
+        self._touched: set[str] = set()  # tenants that `changes` has to tell of
 
     # Tiers and tenants
 
@@ -208,8 +210,10 @@ class FairScheduler(Generic[JobT]):
         known = self._tenants.get(tenant)
         if known is None:
             known = self._tenants[tenant] = Tenant(tenant, weight, home)
-        elif known.tier is not home:
-            known.move(home)
+        else:
+            self._touched.add(tenant)
+            if known.tier is not home:
+                known.move(home)
         home.branch.reweigh(known.node, weight)
         known.forget_paths()
         known.cap, known.elastic_cap, known.is_paused = cap, elastic_cap, paused
@@ -234,6 +238,7 @@ class FairScheduler(Generic[JobT]):
         known.tier.branch.remove(node)
         place(known.tier.node)
         self._replay.forget(known)
+        self._touched.add(tenant)
         del self._tenants[tenant]
 
     # Waiting jobs
@@ -260,6 +265,7 @@ class FairScheduler(Generic[JobT]):
         waiting = self._jobs[job] = (order, self._serial, job, queue)
         if queue.add(waiting):
             place(queue.node)
+            self._touched.add(tenant)
             if known.rate_gate is not None:
                 self._openings.expect(known)
         return True
@@ -273,6 +279,7 @@ class FairScheduler(Generic[JobT]):
         queue = waiting[-1]
         queue.withdraw(waiting)
         place(queue.node)
+        self._touched.add(queue.tenant.name)
         queue.tenant.forget_queues_if_drained()
         return True
 
@@ -295,7 +302,7 @@ class FairScheduler(Generic[JobT]):
         was.
         """
         if self._replay.given:
-            self._replay.end()
+            self._touched |= self._replay.end()
         if self._openings.due_us <= now_us:
             self._open_gates(now_us)
         waiting = self._root.node.head if tenant is None else self._head_of(tenant)
@@ -314,6 +321,8 @@ class FairScheduler(Generic[JobT]):
             owner.branch.serve(queue.node)
         flight = self._jobs[job] = Flight(owner, queue.path or queue.find_path())
         flight.charge(cost, started=1, is_served=tenant is None)
+        self._in_flight.add(flight)
+        self._touched.add(name)
         weight, tier_weight = owner.node.weight, owner.tier.node.weight
         return new_dispatch((job, name, cost, weight, tier_weight))
 
@@ -327,6 +336,7 @@ class FairScheduler(Generic[JobT]):
         if checked_cost(elapsed_us) >= flight.charged_us:
             ahead_us = min(self._delta_us, max(FLOOR_US, elapsed_us))
             flight.charge(elapsed_us + ahead_us)
+            self._touched.add(flight.tenant.name)
 
     def settle(self, job: JobT, actual_us: int) -> None:
         """Make the attempt's charge its actual cost, and count it out of flight.
@@ -338,6 +348,8 @@ class FairScheduler(Generic[JobT]):
             checked_cost(actual_us)
         flight.charge(actual_us, started=-1)
         del self._jobs[job]
+        self._in_flight.remove(flight)
+        self._touched.add(flight.tenant.name)
         if flight.tenant.node.head is None:
             flight.tenant.forget_queues_if_drained()
 
@@ -350,9 +362,20 @@ class FairScheduler(Generic[JobT]):
     def snapshot(self) -> Snapshot:
         """Return what `resume` needs: clocks, and virtual times without open charges.
 
-        O(n) in tenants and jobs.
+        O(n) in tenants and in attempts in flight.
         """
-        return replay.take(self._root, self._tiers, self._tenants, self._flights())
+        return replay.take(self._root, self._tiers, self._tenants, self._in_flight)
+
+    def changes(self) -> Changes:
+        """Return what has changed since the last call, or since `resume`.
+
+        O(n) in attempts in flight, and in tenants touched since.
+        """
+        touched = {t: self._tenants[t] for t in self._touched if t in self._tenants}
+        snapshot = replay.take(self._root, self._tiers, touched, self._in_flight)
+        gone = [name for name in self._touched if name not in snapshot.tenants]
+        self._touched = set()
+        return Changes(snapshot, gone)
 
     def resume(self, snapshot: Snapshot) -> None:
         """Take over the clocks and virtual times of a snapshot.
@@ -360,7 +383,9 @@ class FairScheduler(Generic[JobT]):
         Call it after set_tier and set_tenant and before anything is charged, restored
         or offered. Tiers and tenants that are no longer set are passed over.
         """
-        self._replay.resume(snapshot, self._root, self._tiers, self._tenants)
+        self._touched = self._replay.resume(
+            snapshot, self._root, self._tiers, self._tenants
+        )
         for tenant in self._tenants.values():
             self._openings.expect(tenant)
 
@@ -386,6 +411,8 @@ class FairScheduler(Generic[JobT]):
         self._replay.lift(known, path)
         flight = self._jobs[job] = Flight(known, path)
         flight.charge(checked_cost(held_us), started=1, is_served=True)
+        self._in_flight.add(flight)
+        self._touched.add(tenant)
 
     def charge(
         self,
@@ -404,6 +431,7 @@ class FairScheduler(Generic[JobT]):
         path = known.queue(priority).path_then(weight, tier_weight)
         self._replay.lift(known, path)
         Flight(known, path).charge(checked_cost(amount_us), is_served=True)
+        self._touched.add(tenant)
 
     # Looking in
 
@@ -476,9 +504,6 @@ class FairScheduler(Generic[JobT]):
             raise UnknownJob(f"{job!r} is not in flight")
         return flight
 
-    def _flights(self) -> Iterator[Flight]:
-        return (f for f in self._jobs.values() if isinstance(f, Flight))
-
     def _head_of(self, tenant: str) -> Waiting | None:
         known = self._tenant(tenant)
         return known.node.head if known.may_start() else None
@@ -488,3 +513,4 @@ class FairScheduler(Generic[JobT]):
             known = self._tenants[tenant]
             known.update_limits()
             place(known.node)
+            self._touched.add(tenant)

@@ -6,9 +6,10 @@ listed stood at its parent's clock or behind it, with nothing to do.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["ClassState", "Snapshot", "TenantState", "TierState"]
+__all__ = ["Changes", "ClassState", "Snapshot", "TenantState", "TierState"]
 
 
 class ClassState(NamedTuple):
@@ -48,20 +49,49 @@ class Snapshot(NamedTuple):
     tiers: dict[str, TierState]
     tenants: dict[str, TenantState]
 
-    def to_json(self) -> str:
-        """Return the snapshot as one line of JSON, its records as arrays."""
-        return json.dumps(self, separators=(",", ":"))
+    def shared_json(self) -> str:
+        """Return all but the tenants as one line of JSON, its records as arrays."""
+        return _to_json((self.clock, self.floor, self.tiers))
+
+    def tenants_json(self) -> dict[str, str]:
+        """Return each tenant's state as one line of JSON."""
+        return {name: _to_json(state) for name, state in self.tenants.items()}
 
     @classmethod
-    def from_json(cls, text: str) -> "Snapshot":
-        """Return the snapshot that `to_json` wrote."""
-        clock, floor, tiers, tenants = json.loads(text)
+    def from_json(cls, shared: str, tenants: Mapping[str, str]) -> "Snapshot":
+        """Return the snapshot that `shared_json` and `tenants_json` wrote."""
+        clock, floor, tiers = json.loads(shared)
         return cls(
             clock=clock,
             floor=floor,
             tiers={name: TierState(*state) for name, state in tiers.items()},
-            tenants={name: _tenant(*state) for name, state in tenants.items()},
+            tenants={name: _tenant(*json.loads(t)) for name, t in tenants.items()},
         )
+
+    def matters(self, tenant: TenantState) -> bool:
+        """Return whether the tenant's state says more than its absence would.
+
+        Time makes states meaningless: the clock passes a debt without touching it.
+        """
+        return bool(
+            tenant.classes
+            or tenant.is_ready
+            or tenant.due_us
+            or tenant.virtual_time > self.tiers[tenant.tier].clock
+        )
+
+
+class Changes(NamedTuple):
+    """What to write over an earlier snapshot to have one of now."""
+
+    #: With the tenants that have changed and matter.
+    snapshot: Snapshot
+    #: Those that have changed and matter no more.
+    gone: list[str]
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _tenant(*values: Any) -> TenantState:

@@ -6,10 +6,12 @@ the ledger when it starts to lead, and the ledger's statements decide what reall
 happens. Work is published just in time: for slots that are free or about to be.
 """
 
+import gc
 import logging
 import threading
 import time
 from collections.abc import Collection, Sequence
+from math import ceil
 from typing import Final
 
 import redis
@@ -30,6 +32,7 @@ from jobs import (
 )
 from jobs.backlog import TenantConfig
 from jobs.broker import Publisher
+from jobs.chores import Chore, Chores
 from jobs.ledger import Pick
 from jobs.lifecycle import State
 from jobs.lines import Lines
@@ -42,12 +45,15 @@ logger = logging.getLogger(__name__)
 
 LEASE_NAME: Final = "dispatcher"
 LEASE_TTL_SECONDS: Final = 4.0
-#: How often the lease is renewed, the settings are read and the sweeps run.
+#: How often the lease is renewed, all settings are read and the sweeps run.
 ROUND_SECONDS: Final = 1.0
 #: How often a standby tries to lead: it does so within 5 s of its leader's last sign.
 STANDBY_SECONDS: Final = 0.5
-#: Tenants whose settings are read at once.
-SLICE_TENANTS: Final = 1000
+#: Tenants whose settings are read at once: at least while busy, and at most.
+SLICE_TENANTS: Final = 500, 1000
+#: Tenants with queued work that are looked for in a second, and how often.
+SWEPT_TENANTS: Final = 500
+SWEEP_SECONDS: Final = 0.1
 #: Longest wait for a wake while work is in flight or waiting.
 IDLE_WAIT_SECONDS: Final = 0.5
 #: How often workers are told who waits.
@@ -71,8 +77,16 @@ class Dispatcher:
         self._after = ""
         self._next_round = 0.0
         self._next_config = 0.0
-        self._next_pressure = 0.0
-        self._next_snapshot = 0.0
+        self.chores = Chores(
+            [
+                Chore(ROUND_SECONDS, self._sweep),
+                Chore(snapshots.SNAPSHOT_SECONDS, self._keep_snapshots),
+                Chore(SWEEP_SECONDS, self._sweep_lines),
+                Chore(PRESSURE_SECONDS, self._tell_workers),
+            ]
+        )
+        self._next_collection = 0.0
+        self._frozen_term: int | None = None
 
     # --- The loop ---------------------------------------------------------------------
 
@@ -86,13 +100,14 @@ class Dispatcher:
                 self._stand_down()
                 connection.close()
                 stop.wait(1.0)
+            self._collect_garbage()
             self._wait(stop)
         if self.term is not None:
             leadership.release(name=LEASE_NAME, holder=self.holder)
         self.publisher.close()
 
     def tick(self) -> None:
-        """Do what is to be done now: renew, observe, sweep, dispatch."""
+        """Do what is to be done now: renew, observe, dispatch, and one chore."""
         is_round = time.monotonic() >= self._next_round
         if is_round:
             self._next_round = time.monotonic() + ROUND_SECONDS
@@ -101,27 +116,22 @@ class Dispatcher:
         if self.term is None:
             return
         self.lines.want(_woken())
-        if is_round:
-            with all_tenants(reason="sweep"):
-                self._sweep()
         with apart(reason="dispatch"):
             if is_round:
                 self._read_slots()
-            if time.monotonic() >= self._next_config:
-                self._read_configs()
+            self._read_some_configs()
             self._observe()
             self._read_lines()
-            self._keep_snapshots()
         for pool in self.pools.values():
             self._serve(pool)
-        self._tell_workers()
         self.standings.answer(self.pools, self.configs, now_us=_now_us())
+        self.chores.do_one()
 
     def _wait(self, stop: threading.Event) -> None:
         if self.term is None:
             stop.wait(STANDBY_SECONDS)
             return
-        if self.lines.is_behind:
+        if self.lines.is_behind or self.chores.are_due:
             return
         try:
             wake.wait_for_wake(self._patience())
@@ -133,7 +143,24 @@ class Dispatcher:
         """Return how long to wait for a wake before something is due by itself."""
         openings = [p.scheduler.next_opening_us() for p in self.pools.values()]
         due = [(us - _now_us()) / 1e6 for us in openings if us is not None]
-        return max(0.001, min([IDLE_WAIT_SECONDS, *due]))
+        slice_ = ROUND_SECONDS * SLICE_TENANTS[1] / max(1, len(self.configs))
+        return max(0.001, min([IDLE_WAIT_SECONDS, slice_, *due]))
+
+    def _collect_garbage(self) -> None:
+        """Look for garbage among what is new, and take the rest for lasting.
+
+        The collector would otherwise walk through all known jobs and tenants for a
+        tenth of a second. They go by reference count; only a whole scheduler that is
+        let go is one large cycle, so at a change of term everything is looked at.
+        """
+        if time.monotonic() < self._next_collection:
+            return
+        self._next_collection = time.monotonic() + ROUND_SECONDS
+        if self._frozen_term != self.term:
+            self._frozen_term = self.term
+            gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
     @property
     def _lease(self) -> tuple[str, str, int]:
@@ -170,9 +197,9 @@ class Dispatcher:
         """Go on where the last leader stood; publish again what nobody has started."""
         self._forget()
         with all_tenants(reason="rebuild the dispatcher"):
-            self._read_configs()
+            self._read_configs(SLICE_TENANTS[1])
             while self._after:
-                self._read_configs()
+                self._read_configs(SLICE_TENANTS[1])
             for name, (last_attempt_id, snapshot) in snapshots.kept().items():
                 self._pool(name).resume(last_attempt_id, snapshot)
             for attempt, settled_us in snapshots.attempts_since():
@@ -183,15 +210,21 @@ class Dispatcher:
     def _pool(self, name: str) -> Pool:
         return self.pools.setdefault(name, Pool(name))
 
-    def _read_configs(self) -> None:
-        """Let what has changed of the tenants' settings bind on what is waiting.
+    def _read_some_configs(self) -> None:
+        """Read as many tenants' settings as bring all of them round in time."""
+        late = time.monotonic() - self._next_config
+        if late < 0:
+            return
+        least, most = SLICE_TENANTS
+        known = max(1, len(self.configs))
+        limit = min(most, max(least, ceil(known * late / ROUND_SECONDS)))
+        self._next_config = time.monotonic() + ROUND_SECONDS * min(1, limit / known)
+        self._read_configs(limit)
 
-        A slice at a time, so that all are read once in a round.
-        """
-        slice_ = backlog.tenant_configs(after=self._after, limit=SLICE_TENANTS)
-        self._after = slice_[-1].slug if len(slice_) == SLICE_TENANTS else ""
-        slices = 1 + len(self.configs) // SLICE_TENANTS
-        self._next_config = time.monotonic() + ROUND_SECONDS / slices
+    def _read_configs(self, limit: int) -> None:
+        """Let what has changed of tenants' settings bind on what is waiting."""
+        slice_ = backlog.tenant_configs(after=self._after, limit=limit)
+        self._after = slice_[-1].slug if len(slice_) == limit else ""
         for config in slice_:
             before = self.configs.get(config.slug)
             if config == before:
@@ -220,14 +253,22 @@ class Dispatcher:
             if config is not None:  # else created since the last round
                 self.pools[config.pool].offer(head)
 
-    def _keep_snapshots(self) -> None:
-        if time.monotonic() < self._next_snapshot:
-            return
-        self._next_snapshot = time.monotonic() + snapshots.SNAPSHOT_SECONDS
-        for pool in self.pools.values():
-            snapshots.keep(pool, lease=self._lease)
+    def _keep_snapshots(self, _: float) -> None:
+        with apart(reason="keep the scheduler"):
+            lease = self._lease
+            if not all(snapshots.keep(p, lease=lease) for p in self.pools.values()):
+                self._stand_down()
 
-    def _sweep(self) -> None:
+    def _sweep_lines(self, elapsed: float) -> None:
+        """Look for tenants with queued work of which no wake has come."""
+        with apart(reason="sweep"):
+            self.lines.sweep(ceil(SWEPT_TENANTS * min(elapsed, ROUND_SECONDS)))
+
+    def _sweep(self, _: float) -> None:
+        with all_tenants(reason="sweep"):
+            self._end_and_queue()
+
+    def _end_and_queue(self) -> None:
         leadership.bound_pauses(seconds=LEASE_TTL_SECONDS)
         lost = sweeps.lose_expired(max_losses=settings.MAX_LOSSES)
         stuck = sweeps.replace_not_started(
@@ -240,7 +281,6 @@ class Dispatcher:
             if ended.state == State.DEAD:
                 handlers.bury(ended.kind, ended.job_id)
         self.lines.want(ended.tenant for ended in (*lost, *stuck, *due))
-        self.lines.sweep()
 
     # --- Dispatch ---------------------------------------------------------------------
 
@@ -290,10 +330,7 @@ class Dispatcher:
         pool.outbox.clear()
         return True
 
-    def _tell_workers(self) -> None:
-        if time.monotonic() < self._next_pressure:
-            return
-        self._next_pressure = time.monotonic() + PRESSURE_SECONDS
+    def _tell_workers(self, _: float) -> None:
         for pool in self.pools.values():
             if pool.flights:
                 pressure.publish(pool.name, pool.pressure())

@@ -16,9 +16,8 @@ from jobs.backlog import Head
 #: Queued jobs read of each priority class at first, and at most.
 SHALLOW: Final = 4
 DEEP: Final = 512
-#: Rows of one reading, and tenants of one slice of the sweep: each takes milliseconds.
-READ_ROWS: Final = 1000
-SLICE_TENANTS: Final = 500
+#: Rows of one reading: it takes milliseconds.
+READ_ROWS: Final = 256
 
 
 class Lines:
@@ -47,10 +46,10 @@ class Lines:
             self._depth[tenant] = min(DEEP, depth * 4)
             self._wanted[tenant] = None
 
-    def sweep(self) -> None:
-        """Want the next slice of the tenants that have queued work."""
-        slice_ = backlog.backlogged(after=self._after, limit=SLICE_TENANTS)
-        self._after = slice_[-1] if len(slice_) == SLICE_TENANTS else ""
+    def sweep(self, most: int) -> None:
+        """Want the next so many of the tenants that have queued work."""
+        slice_ = backlog.backlogged(after=self._after, limit=most)
+        self._after = slice_[-1] if len(slice_) == most else ""
         self.want(slice_)
 
     def read(self) -> list[Head]:

@@ -285,6 +285,18 @@ class SchedulerSnapshot(models.Model):
         return f"scheduler of {self.pool}"
 
 
+class TenantSnapshot(models.Model):
+    """Where a tenant stood in a pool's scheduler when it last changed there."""
+
+    pk = models.CompositePrimaryKey("pool", "tenant_slug")
+    pool = models.TextField()
+    tenant_slug = models.TextField()
+    state = models.TextField()
+
+    def __str__(self) -> str:
+        return f"{self.tenant_slug} in {self.pool}"
+
+
 class Worker(models.Model):
     """A worker process that reports itself; capacity is the sum of fresh ones."""
 

@@ -4,6 +4,9 @@ A snapshot keeps virtual times without the charges of open attempts, which attem
 those were, and the last attempt dispatched. Only the leader appends attempts, in the
 order of their ids, so every attempt is in the snapshot's sums, or named by it, or
 newer: each is charged once, whatever commits while the snapshot is written.
+
+A tenant has a row of its own, written when it has changed. One that has not changed
+has neither been charged nor given anything back since, so its old row is as good.
 """
 
 from typing import Final
@@ -13,13 +16,26 @@ from jobs.backlog import OpenAttempt
 from jobs.pool import Pool
 from jobs.statements import rows
 
+# One statement, so that the shared clocks and the tenants are of the same moment.
 _KEEP = """
+WITH leader AS (
+    SELECT FROM jobs_leaderlease
+    WHERE name = %(name)s AND holder = %(holder)s AND term = %(term)s
+      AND expires_at > clock_timestamp()
+    FOR SHARE
+), changed AS (
+    INSERT INTO jobs_tenantsnapshot (pool, tenant_slug, state)
+    SELECT %(pool)s, slug, state
+    FROM leader, unnest(%(slugs)s::text[], %(states)s::text[]) AS t (slug, state)
+    ON CONFLICT (pool, tenant_slug) DO UPDATE SET state = EXCLUDED.state
+), gone AS (
+    DELETE FROM jobs_tenantsnapshot t USING leader
+    WHERE t.pool = %(pool)s AND t.tenant_slug = ANY(%(gone)s)
+)
 INSERT INTO jobs_schedulersnapshot (pool, last_attempt_id, state)
 SELECT %(pool)s, %(last)s, jsonb_build_object('format', %(format)s::text,
     'scheduler', %(scheduler)s::text, 'open', to_jsonb(%(open)s::bigint[]))
-WHERE EXISTS (SELECT FROM jobs_leaderlease
-              WHERE name = %(name)s AND holder = %(holder)s AND term = %(term)s
-                AND expires_at > clock_timestamp() FOR SHARE)
+FROM leader
 ON CONFLICT (pool) DO UPDATE
 SET last_attempt_id = EXCLUDED.last_attempt_id, state = EXCLUDED.state,
     taken_at = clock_timestamp()
@@ -29,6 +45,18 @@ RETURNING pool
 _KEPT = """
 SELECT pool, last_attempt_id, state ->> 'scheduler' FROM jobs_schedulersnapshot
 WHERE state ->> 'format' = %(format)s
+"""
+
+# Tenants beside clocks of another form, or beside none.
+_FORGET_OTHERS = """
+DELETE FROM jobs_tenantsnapshot t WHERE NOT EXISTS (
+    SELECT FROM jobs_schedulersnapshot s
+    WHERE s.pool = t.pool AND s.state ->> 'format' = %(format)s)
+RETURNING pool
+"""
+
+_TENANTS_KEPT = """
+SELECT tenant_slug, state FROM jobs_tenantsnapshot WHERE pool = %(pool)s
 """
 
 # In the order of dispatch: what the snapshots do not contain, and what is still open.
@@ -48,18 +76,28 @@ WHERE a.id IN (
 ORDER BY a.id
 """
 
-SNAPSHOT_SECONDS: Final = 10.0
+#: Each writes the tenants that have changed since: the more often, the fewer.
+SNAPSHOT_SECONDS: Final = 1.0
 #: Change it with the form of a snapshot: another version's is then left aside.
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 
 
 def keep(pool: Pool, *, lease: tuple[str, str, int]) -> bool:
-    """Write where the pool stands; False when the leader no longer leads."""
+    """Write where the pool stands, as far as it has changed since the last call.
+
+    Returns False when the leader no longer leads; what has changed is then lost, and
+    the pool can be kept no more.
+    """
+    snapshot, gone = pool.scheduler.changes()
+    states = snapshot.tenants_json()
     name, holder, term = lease
     values = {
         "pool": pool.name,
         "last": pool.last_attempt_id,
-        "scheduler": pool.scheduler.snapshot().to_json(),
+        "scheduler": snapshot.shared_json(),
+        "slugs": list(states),
+        "states": list(states.values()),
+        "gone": gone,
         "open": list(pool.flights),
         "format": FORMAT,
         "name": name,
@@ -70,11 +108,20 @@ def keep(pool: Pool, *, lease: tuple[str, str, int]) -> bool:
 
 
 def kept() -> dict[str, tuple[int, Snapshot]]:
-    """Return each pool's last attempt and scheduler, as last written."""
+    """Return each pool's last attempt and scheduler, as last written.
+
+    What cannot be read is forgotten, so that `keep` writes over nothing else.
+    """
+    rows(_FORGET_OTHERS, {"format": FORMAT})
     return {
-        pool: (last_attempt_id, Snapshot.from_json(state))
-        for pool, last_attempt_id, state in rows(_KEPT, {"format": FORMAT})
+        pool: (last_attempt_id, Snapshot.from_json(shared, _tenants(pool)))
+        for pool, last_attempt_id, shared in rows(_KEPT, {"format": FORMAT})
     }
+
+
+def _tenants(pool: str) -> dict[str, str]:
+    found: list[tuple[str, str]] = rows(_TENANTS_KEPT, {"pool": pool})
+    return dict(found)
 
 
 def attempts_since() -> list[tuple[OpenAttempt, int | None]]:

@@ -1,5 +1,8 @@
 """How tests drive a dispatcher by hand, and stand in for its workers."""
 
+from datetime import timedelta
+
+from django.utils import timezone
 from kombu import Connection
 
 from jobs.dispatcher import Dispatcher
@@ -15,13 +18,17 @@ def tenants(pool: str, **weights: int) -> None:
 
 
 def add_worker(pool: str, slots: int) -> None:
-    Worker.objects.create(name=f"w-{pool}", pool=pool, slots=slots)
+    # Nothing reports for it, however long the test takes.
+    seen = timezone.now() + timedelta(hours=1)
+    Worker.objects.create(name=f"w-{pool}", pool=pool, slots=slots, last_seen_at=seen)
 
 
 def tick(dispatcher: Dispatcher) -> None:
     """Do one whole round now, whenever the last one was."""
     dispatcher._next_round = dispatcher._next_config = 0.0
     dispatcher.tick()
+    while dispatcher.term is not None and dispatcher.chores.are_due:
+        dispatcher.tick()
 
 
 def published(broker_url: str, pool: str) -> list[int]:

@@ -1,5 +1,6 @@
 """Two dispatchers at once, one of them frozen: every job is dispatched once."""
 
+import math
 import os
 import secrets
 import signal
@@ -202,9 +203,9 @@ def test_what_was_dispatched_before_a_freeze_and_published_after_it_starts_once(
         assert published(broker_url, pool) == ids * 2
         assert [len(claim(attempt_id)) for attempt_id in ids * 2] == [1, 1, 0, 0]
         # It still believes to lead; let it see a free slot for the third job.
+        old._next_round = math.inf
         old.pools[pool].slots = 3
         old.tick()
-        assert (old.term, old.pools[pool].waiting("t1")) == (1, 0)
         old._next_round = 0.0
         old.tick()
         assert old.term is None
@@ -240,6 +241,8 @@ def test_the_server_ends_a_sweep_in_which_the_leader_stops(app: Celery, pool: st
         Attempt.objects.update(lease_expires_at=timezone.now())
     expire_the_lease()
     with closing(Publisher(app)) as publisher:
-        Dispatcher(holder="next", publisher=publisher).tick()
+        dispatcher = Dispatcher(holder="next", publisher=publisher)
+        while dispatcher.chores.are_due:
+            dispatcher.tick()
     assert reread(job).state == "dead"
     assert seen == [f"{LEASE_TTL_SECONDS:.0f}s"]

@@ -475,7 +475,7 @@ def test_rebuilt_scheduler_decides_as_the_lost_one() -> None:
         rebuilt.set_tenant(tenant, weight=weight)
     serve(lost, 20, {"a": 5 * MS, "b": 3 * MS, "c": 2 * MS})
     snapshot = lost.snapshot()
-    rebuilt.resume(Snapshot.from_json(snapshot.to_json()))
+    rebuilt.resume(Snapshot.from_json(snapshot.shared_json(), snapshot.tenants_json()))
     settled, live = lost.pick(7 * MS), lost.pick(4 * MS)
     assert settled is not None
     assert live is not None
