@@ -58,6 +58,7 @@ __all__ = [
     "ahead_in_words",
     "explain",
     "in_words",
+    "percent",
 ]
 
 
@@ -320,7 +321,7 @@ def _sentence(
         WaitsFor.RATE: f"{tenant} has used up its rate; its next job may start in "
         f"{opens_in}.",
         WaitsFor.TURN: f"It waits its turn: {tenant} has {_jobs(in_flight)} in flight "
-        f"and is entitled to {_percent(situation.share.entitled)} of the pool"
+        f"and is entitled to {percent(situation.share.entitled)} of the pool"
         f"{_received(situation)}.",
     }[waits_for]
     ahead = ahead_in_words(situation)
@@ -340,7 +341,12 @@ def ahead_in_words(situation: Situation) -> str:
     return f" {which} {go} first, about {work}."
 
 
-def _percent(part: float) -> str:
+def percent(part: float) -> str:
+    """Return a part of the whole as a person would say it.
+
+    >>> percent(0.25), percent(0.0001), percent(0.0)
+    ('25%', 'less than 1%', '0%')
+    """
     return "less than 1%" if 0 < part < 0.005 else f"{part:.0%}"
 
 
@@ -352,4 +358,4 @@ def _received(situation: Situation) -> str:
     if situation.received is None or situation.window_us is None:
         return ""
     window = in_words(situation.window_us)
-    return f" (it had {_percent(situation.received)} over the last {window})"
+    return f" (it had {percent(situation.received)} over the last {window})"

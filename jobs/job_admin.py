@@ -1,7 +1,8 @@
 """The screens of jobs: the list, and the page that tells one job's story."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import admin
@@ -21,8 +22,10 @@ from unfold.contrib.filters.admin import (
     RangeDateTimeFilter,
 )
 
+from fairshare.explain import WaitsFor, in_words, percent
 from jobs import handlers, timeline
 from jobs.models import Attempt, DeadLetter, Job
+from jobs.waits import Wait, is_waiting, wait_of
 from tenants.adminkit import ReadOnlyAdmin, json_block, pill, subtle
 from tenants.wording import age
 
@@ -114,6 +117,7 @@ class JobScreens(ReadOnlyAdmin):
             "beginning": timeline.beginning(job, now=now),
             "steps": timeline.steps(attempts, _retries(job), now=now),
             "ending": timeline.ending(job, now=now),
+            "why": _why(job, now) if is_waiting(job) else None,
             "payload": json_block(job.payload),
             "result": json_block(job.result),
             "checkpoint": json_block(job.checkpoint),
@@ -144,6 +148,64 @@ class JobScreens(ReadOnlyAdmin):
         return format_html(
             '<span class="dtq-mono dtq-bad" title="{}">{}</span>', message, code
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """The panel that says why a job waits: its label, its sentence, its figures."""
+
+    label: str
+    tone: str
+    sentence: str
+    remedy: str
+    figures: list[tuple[str, str, str]]  # name, value, what it means
+    as_of: str
+
+
+#: What a person can do about it; {pool} is the tenant's.
+_REMEDIES: Final = {
+    WaitsFor.PAUSED: "Resume the tenant on its own page.",
+    WaitsFor.NO_WORKERS: "Start one: manage.py worker --pool {pool}",
+    WaitsFor.CAP: "The cap is on the tenant's page.",
+    WaitsFor.RATE: "The rate is on the tenant's page.",
+}
+_LOUD: Final = {WaitsFor.PAUSED: "paused", WaitsFor.NO_WORKERS: "dead", None: "dead"}
+
+
+def _why(job: Job, now: datetime) -> _Why:
+    wait = wait_of(job, now=now)
+    name = wait.waits_for
+    remedy = _REMEDIES.get(name, "") if name else ""
+    return _Why(
+        label="unknown" if name is None else name.replace("_", " "),
+        tone=_LOUD.get(name, "queued"),
+        sentence=wait.sentence,
+        remedy=remedy.format(pool=wait.pool),
+        figures=_figures(wait, now),
+        as_of="" if wait.as_of is None else age(wait.as_of, now=now),
+    )
+
+
+def _figures(wait: Wait, now: datetime) -> list[tuple[str, str, str]]:
+    counted = f"{wait.jobs_ahead:,}{'+' if wait.is_more_ahead else ''}"
+    window = in_words(wait.window_us)
+    found = [
+        ("Jobs ahead", counted, "older ones of its tenant and priority"),
+        ("Work ahead", in_words(wait.work_ahead_us), "worker time they are expected to take"),
+        ("Entitled", _part(wait.entitled), "part of the pool, by weight"),
+        ("Received", _part(wait.received), f"of the pool over the last {window}"),
+    ]
+    if wait.opens_at is not None:
+        moment = f"{timezone.localtime(wait.opens_at):%H:%M:%S}"
+        found.insert(0, ("Opens", age(wait.opens_at, now=now), moment))
+    if wait.starts_within_us is not None:
+        most = in_words(wait.starts_within_us)
+        return [*found, ("Starts within", most, "the worst case, by the rule")]
+    return [*found, ("Starts within", "no bound", wait.no_bound or "")]
+
+
+def _part(part: float | None) -> str:
+    return "–" if part is None else percent(part)
 
 
 def _retries(job: Job) -> list[tuple[datetime, str]]:

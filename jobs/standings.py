@@ -48,8 +48,8 @@ FRESH_SECONDS: Final = 2.0
 ANSWER_SECONDS: Final = 0.1
 MOST_ANSWERS: Final = 100
 #: How long an asker waits for the answer.
-PATIENCE_SECONDS: Final = 0.4
-_LOOK_SECONDS: Final = 0.02
+PATIENCE_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.03
 #: After a failure the dispatcher leaves Redis alone for so long.
 _RECOVER_SECONDS: Final = 2.0
 _LONGEST_SECONDS: Final = 10.0
@@ -142,9 +142,10 @@ def _ask(tenant: str, last: Standing | None) -> Standing | None:
         # Where no dispatcher answers, questions do not pile up.
         pipeline.expire(_ASKED, EXPIRES_SECONDS)
         pipeline.execute()
-    wake_dispatcher()
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
+        # Again each time: a dispatcher that looked just before this has gone to wait.
+        wake_dispatcher()
         time.sleep(_LOOK_SECONDS)
         found, is_fresh = _look_up(tenant)
         if is_fresh:

@@ -135,6 +135,6 @@ def ending(job: Job, *, now: datetime) -> Moment | None:
         return None
     if job.state == State.QUEUED:
         since = between(min(job.run_after, now), now)
-        return Moment("Waiting for its turn", "queued", None, f"for {since}")
+        return Moment("Waiting", "queued", None, f"for {since}")
     left = duration(max(0.0, (job.run_after - now).total_seconds()))
     return Moment("Waiting for its time", job.state, job.run_after, f"in {left}")
