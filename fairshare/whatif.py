@@ -285,6 +285,10 @@ def _wait(old: Outcome, new: Outcome) -> str:
         "for ever" if wait is None else in_words(wait)
         for wait in (old.wait_p50_us, new.wait_p50_us)
     )
+    if new.wait_p50_us is None:
+        return "half of its jobs never start" + (
+            "" if now == was else f" instead of waiting up to {was}"
+        )
     return f"half of its jobs wait up to {now}" + (
         "" if now == was else f" instead of {was}"
     )

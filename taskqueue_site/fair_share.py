@@ -119,6 +119,8 @@ def read(choice: Choice) -> FairShare:
     shown = {row.tenant.slug for pool in pools for row in pool.rows}
     waiting = shares.waiting(sorted(shown), most=MOST_COUNTED)
     kept = [pool for pool in pools if pool.rows or not choice.search]
+    # Pools in which something happens come first; else they stay in their order.
+    kept.sort(key=lambda pool: not pool.rows)
     return FairShare(now, found, kept, waiting)
 
 

@@ -28,7 +28,12 @@ _HEADS: Final = (
     ("Share", "", _WIDE, "the bar is what it received, the mark its entitlement"),
     ("Received %", "received", _NUMBER, "of the pool's worker time in the window"),
     ("Entitled %", "", _NUMBER, "by weight, over the time in which it had work"),
-    ("Short by", "shortfall", _NUMBER, "entitled less received, in points of percent"),
+    (
+        "Short by",
+        "shortfall",
+        f"{_NUMBER} {_WIDE}",
+        "entitled less received, in points of percent",
+    ),
     ("Running", "", f"{_NUMBER} {_WIDE}", "jobs in flight"),
     ("Waiting", "", f"{_NUMBER} {_WIDE}", "queued jobs"),
     ("Oldest wait", "wait", _NUMBER, "since the first job of its line was due"),
@@ -118,14 +123,18 @@ def _row(row: Row, found: FairShare) -> dict[str, Any]:
         "share": share,
         "received": 100 * share.received if share else None,
         "entitled": 100 * share.entitled if share else None,
-        # No minus before a zero.
-        "short": round(100 * share.shortfall, 1) + 0.0 if share else None,
+        "short": _points(share) if share else "",
         "is_short": share is not None and _is_short(share),
         "running": tenant.at_work if row.is_here else 0,
         "waiting": f"{queued:,}" + ("+" if queued >= MOST_COUNTED else ""),
         "wait": "–" if wait is None else duration(wait),
         "flags": _flags(row),
     }
+
+
+def _points(share: Share) -> str:
+    """Return the shortfall in points of percent, with no minus before a zero."""
+    return f"{round(100 * share.shortfall, 1) + 0.0:.1f}".replace("-", "−")
 
 
 def _is_short(share: Share) -> bool:

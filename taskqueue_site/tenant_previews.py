@@ -16,6 +16,10 @@ MOST_ROWS: Final = 50
 #: The shorter one first: if it holds too many jobs, the longer one adds none.
 WINDOWS: Final = (("hour", timedelta(hours=1)), ("24 hours", timedelta(hours=24)))
 
+#: Left out on a narrow screen.
+_WIDE: Final = "dtq-wide-only"
+NO_MORE_JOBS: Final = "The same jobs: none arrived before the last hour."
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -30,7 +34,7 @@ def context(
         "changes": changes,
         "changes_nothing": before == after,
         "previews": found,
-        "most_jobs": MOST_JOBS,
+        "most_jobs": f"{MOST_JOBS:,}",
     }
 
 
@@ -39,6 +43,7 @@ def _previews(
 ) -> Iterator[dict[str, Any]]:
     settings = previews.settings()
     slots = previews.live_slots()
+    replayed = 0
     for title, window in WINDOWS:
         try:
             found = previews.preview(
@@ -54,6 +59,10 @@ def _previews(
             if isinstance(refusal, NoWorkersError):
                 return
             continue
+        if found.jobs == replayed:
+            yield {"title": title, "refusal": NO_MORE_JOBS}
+            return
+        replayed = found.jobs
         yield _shown(title, found)
         if found.is_cut:
             return
@@ -63,6 +72,7 @@ def _shown(title: str, found: Preview) -> dict[str, Any]:
     return {
         "title": title,
         "jobs": found.jobs,
+        "jobs_text": f"{found.jobs:,}",
         "sentences": found.sentences,
         "rows": [_row(each, found) for each in found.tenants[:MOST_ROWS]],
         "more": max(0, len(found.tenants) - MOST_ROWS),
@@ -76,18 +86,18 @@ def _row(change: TenantChange, found: Preview) -> dict[str, Any]:
     return {
         "tenant": change.tenant,
         "is_changed": change.tenant in found.changed,
-        "jobs": was.jobs,
+        "jobs": f"{was.jobs:,}",
         "cells": [
             _cell(_wait(was.wait_p50_us), _wait(would.wait_p50_us), _waits(was, would)),
-            _cell(_wait(was.wait_p99_us), _wait(would.wait_p99_us), ""),
+            _cell(_wait(was.wait_p99_us), _wait(would.wait_p99_us), "", _WIDE),
             _cell(_share(was), _share(would), ""),
             _cell(_ends(was), _ends(would), ""),
         ],
     }
 
 
-def _cell(was: str, would: str, tone: str) -> dict[str, str]:
-    return {"was": was, "would": would, "tone": tone if was != would else ""}
+def _cell(was: str, would: str, tone: str, css: str = "") -> dict[str, str]:
+    return {"was": was, "would": would, "tone": tone, "css": css}
 
 
 def _waits(was: Outcome, would: Outcome) -> str:
@@ -125,7 +135,7 @@ def _changes(
         ("cap", _limit(before.cap), _limit(after.cap)),
         ("rate per second", _rate(before), _rate(after)),
         ("burst", _limit(before.burst), _limit(after.burst)),
-        ("paused", _yes(before), _yes(after)),
+        ("pause", _on(before), _on(after)),
     )
     for name, was, would in pairs:
         if was != would:
@@ -140,5 +150,5 @@ def _rate(config: TenantConfig) -> str:
     return "none" if config.rate is None else f"{config.rate / 1000:g}"
 
 
-def _yes(config: TenantConfig) -> str:
-    return "yes" if config.is_paused else "no"
+def _on(config: TenantConfig) -> str:
+    return "on" if config.is_paused else "off"

@@ -144,7 +144,6 @@ class TenantAdmin(ModelAdmin):
     inlines = (QuotaInline,)
     fields = ("slug", "name", "tier", "pool", "runs_in", "paused")
     actions_detail: ClassVar = ["pause", "resume", "preview_pause", "preview_resume"]
-    change_form_template = "admin/tenants/tenant/change_form.html"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         """Return the list that knows the tenants' load."""
@@ -251,7 +250,6 @@ class TenantAdmin(ModelAdmin):
             **self.admin_site.each_context(request),
             **tenant_previews.context(before, after, now=timezone.now()),
             "title": f"Preview of {before.slug}",
-            "opts": self.opts,
             "hidden": hidden,
             "back_url": change_url(Tenant, before.slug),
         }

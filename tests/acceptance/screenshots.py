@@ -1,8 +1,8 @@
 """Make the pictures of the README again: `python -m tests.acceptance.screenshots`.
 
 Starts the product on its embedded default in a folder of its own, puts it to work, and
-writes docs/images/{dashboard,jobs,job}.png. CHROMIUM names the browser (default:
-chromium on PATH).
+writes docs/images/{dashboard,fair_share_page,jobs,job,preview}.png. CHROMIUM names the
+browser (default: chromium on PATH).
 """
 
 import os
@@ -87,12 +87,18 @@ def _take(page: Any, product: Product) -> None:
     )[0]
     for name, url in (
         ("dashboard", admin),
+        ("fair_share_page", f"{admin}fair-share/?window=1"),
         ("jobs", f"{admin}jobs/job/"),
         ("job", f"{admin}jobs/job/{job_id}/change/"),
     ):
         page.goto(url)
         page.wait_for_timeout(800)
         page.screenshot(path=IMAGES / f"{name}.png")
+    page.goto(f"{admin}tenants/tenant/borealis/change/")
+    page.fill("input[name=quota-0-weight]", "8")
+    page.click("button[name=_preview]")
+    page.wait_for_selector("[data-testid=preview]")
+    page.screenshot(path=IMAGES / "preview.png")
 
 
 if __name__ == "__main__":

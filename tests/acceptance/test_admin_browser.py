@@ -10,7 +10,14 @@ from tests.acceptance.browser import signed_in
 from tests.acceptance.product import ROOT, Product, wait_for
 
 PAGES = [
-    *("", "jobs/job/", "jobs/deadletter/", "jobs/attempt/", "jobs/usageevent/"),
+    *(
+        "",
+        "fair-share/",
+        "jobs/job/",
+        "jobs/deadletter/",
+        "jobs/attempt/",
+        "jobs/usageevent/",
+    ),
     *("jobs/worker/", "jobs/leaderlease/", "tenants/tenant/", "tenants/tenant/add/"),
     *("tenants/tier/", "tenants/membership/", "tenants/membership/add/"),
     *("tenants/apikey/", "tenants/apikey/add/", "ingestion/ingestedfile/"),
@@ -146,6 +153,23 @@ def test_the_palette_finds_a_job(page: Page, admin: str, dead_job: str):
     page.locator("#search-input-command").press_sequentially(dead_job)
     page.locator("#command-results").get_by_text("sleep of lookout").click()
     page.wait_for_url(f"**/jobs/job/{dead_job}/change/")
+
+
+def test_fair_share_refreshes_itself_and_says_when_it_cannot(
+    chromium: str, embedded: Product, dead_job: str, admin: str
+):
+    with signed_in(chromium, embedded) as (page, errors):
+        page.goto(f"{admin}fair-share/?window=1")
+        with page.expect_response(lambda answer: "/fair-share/table/" in answer.url):
+            pass
+        status = page.locator("#fair-share-status")
+        expect(status).to_contain_text("Updated")
+        assert errors == []
+        page.route("**/fair-share/table/**", lambda route: route.fulfill(status=503))
+        expect(status).to_contain_text("the server answered 503", timeout=20_000)
+        expect(page.get_by_test_id("pool-shared")).to_be_visible()
+        page.unroute("**/fair-share/table/**")
+        expect(status).to_contain_text("Updated", timeout=20_000)
 
 
 def test_the_overview_refreshes_itself(page: Page, admin: str, dead_job: str):

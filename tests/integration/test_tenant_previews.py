@@ -91,6 +91,7 @@ def test_a_weight_is_previewed_then_saved(browser: Client):
     assert answer.context["changes"] == [("weight", "1", "4")]
     hour, day = answer.context["previews"]
     assert (hour["title"], day["title"], hour["jobs"]) == ("hour", "24 hours", 32)
+    assert day["refusal"] == "The same jobs: none arrived before the last hour."
     assert hour["sentences"][0].startswith("At weight 4, tenant t2's backlog ends ")
     assert [row["tenant"] for row in hour["rows"]] == ["t2", "t1"]
     waits = hour["rows"][0]["cells"][0]
@@ -105,6 +106,13 @@ def test_a_weight_is_previewed_then_saved(browser: Client):
     hidden = dict(answer.context["hidden"])
     assert browser.post(PAGE, {**hidden, "_save": "yes"}).status_code == 302
     assert tenant().quota.weight == Decimal(4)
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_day_holds_more_than_an_hour(browser: Client, now: datetime):
+    make_past_job("t1", 7200, Ran(7000, 5), now=now)
+    hour, day = preview(browser, **{"quota-0-weight": "4"}).context["previews"]
+    assert (hour["jobs"], day["jobs"]) == (32, 33)
 
 
 @pytest.mark.usefixtures("busy")
@@ -131,9 +139,11 @@ def test_limits_pool_and_tier_are_previewed_together(browser: Client):
 def test_a_pause_is_previewed_and_not_done(browser: Client):
     page = reverse("admin:tenants_tenant_preview_pause", args=["t2"])
     answer = browser.get(page)
-    assert answer.context["changes"] == [("paused", "no", "yes")]
+    assert answer.context["changes"] == [("pause", "off", "on")]
     (sentence,) = answer.context["previews"][0]["sentences"]
-    assert sentence.startswith("Paused, tenant t2's backlog never ends")
+    assert sentence.startswith(
+        "Paused, tenant t2's backlog never ends; half of its jobs never start"
+    )
     assert not tenant().is_paused
     assert page in browser.get(PAGE).content.decode()
 
@@ -141,7 +151,7 @@ def test_a_pause_is_previewed_and_not_done(browser: Client):
 def test_an_invalid_form_comes_back_with_its_error(browser: Client):
     answer = preview(browser, **{"quota-0-weight": "0"})
     assert "greater than or equal to 0.001" in answer.content.decode()
-    assert answer.templates[0].name == "admin/tenants/tenant/change_form.html"
+    assert answer.templates[0].name == "admin/change_form.html"
 
 
 def test_a_pool_without_workers_has_no_preview_but_a_reason(browser: Client):

@@ -90,7 +90,7 @@ def test_a_lone_tenant_waits_for_its_own_work_only():
     [
         ({"cap": 1}, "At cap 1, tenant a's backlog ends 13:04 instead of 13:01 UTC;"),
         ({"elastic_cap": 2}, "At elastic cap 2, tenant a's backlog ends 13:01 UTC as"),
-        ({"paused": True}, "Paused, tenant a's backlog never ends; half of its jobs"),
+        ({"paused": True}, "Paused, tenant a's backlog never ends; half of its jobs n"),
         ({"rate": Rate(10, 1)}, "At 0.01 jobs a second, tenant a's backlog ends 13:06"),
         ({"tier": "gold", "weight": 500}, "At weight 0.5, in tier gold, tenant a's"),
     ],

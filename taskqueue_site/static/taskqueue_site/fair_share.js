@@ -14,7 +14,7 @@
         const isStale = problem !== "" || Date.now() - freshAt > everyMs + patienceMs;
         const ago = seconds < 2 ? "just now" : `${seconds} s ago`;
         const text = isStale
-            ? `Not refreshed: ${problem || "no answer"}. Shown as of ${ago}.`
+            ? `Not refreshed: ${problem || "no answer"}. What is shown is from ${ago}.`
             : `Updated ${ago}`;
         status.classList.toggle("dtq-bad", isStale);
         live.classList.toggle("dtq-stale", isStale);
