@@ -20,6 +20,10 @@ class TenantConfig:
     pool: str
     tier: str
     tier_weight: int
+    #: Most attempts in flight of all the tier's tenants.
+    tier_cap: int | None = None
+    #: Most in flight while another tenant could start a job.
+    elastic_cap: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ _TENANTS = """
 SELECT t.slug, COALESCE((q.weight * 1000)::bigint, 1000), q.max_in_flight,
        (q.rate_per_second * 1000)::bigint, q.burst, t.is_paused,
        COALESCE(NULLIF(t.pool, ''), tier.default_pool),
-       tier.name, (tier.weight * 1000)::bigint
+       tier.name, (tier.weight * 1000)::bigint, tier.max_in_flight, q.elastic_cap
 FROM tenants_tenant t
 JOIN tenants_tier tier ON tier.name = t.tier_id
 LEFT JOIN quotas_quota q ON q.tenant_id = t.slug

@@ -84,13 +84,16 @@ class Pool:
 
     def configure(self, config: TenantConfig) -> None:
         """Let the tenant's weight, limits and tier bind from now on."""
-        self.scheduler.set_tier(config.tier, weight=config.tier_weight)
+        self.scheduler.set_tier(
+            config.tier, weight=config.tier_weight, cap=config.tier_cap
+        )
         rate = None if config.rate is None else Rate(config.rate, config.burst or 1)
         self.scheduler.set_tenant(
             config.slug,
             weight=config.weight,
             tier=config.tier,
             cap=config.cap,
+            elastic_cap=config.elastic_cap,
             rate=rate,
             paused=config.is_paused,
         )

@@ -15,7 +15,11 @@ class QuotaInline(StackedInline):
     extra = 0
     hide_title = True
     verbose_name = "quota, in force about a second after you save"
-    fields = (("weight", "max_in_flight"), ("rate_per_second", "burst"))
+    fields = (
+        ("weight",),
+        ("max_in_flight", "elastic_cap"),
+        ("rate_per_second", "burst"),
+    )
 
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Let those set a first quota who may add tenants or change quotas."""

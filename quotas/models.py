@@ -35,6 +35,13 @@ class Quota(TenantOwned):
         validators=[MinValueValidator(1)],
         help_text="Most jobs of this tenant at work at once; empty means no cap.",
     )
+    elastic_cap = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Most jobs at work at once while another tenant's job could start "
+        "instead; alone it may have every slot. Empty means no such cap.",
+    )
     rate_per_second = models.DecimalField(
         max_digits=10,
         decimal_places=3,
@@ -60,6 +67,11 @@ class Quota(TenantOwned):
                 condition=models.Q(max_in_flight__isnull=True)
                 | models.Q(max_in_flight__gte=1),
                 name="quota_max_in_flight_positive",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(elastic_cap__isnull=True)
+                | models.Q(elastic_cap__gte=1),
+                name="quota_elastic_cap_positive",
             ),
             models.CheckConstraint(
                 condition=models.Q(rate_per_second__isnull=True)

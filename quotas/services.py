@@ -17,6 +17,7 @@ def tenant_create(
     pool: str = "",
     weight: Decimal = Decimal(1),
     max_in_flight: int | None = None,
+    elastic_cap: int | None = None,
 ) -> Quota:
     """Write a tenant and its quota in one transaction; without a rate.
 
@@ -24,16 +25,25 @@ def tenant_create(
     """
     with transaction.atomic():
         tenant = tenants.tenant_create(slug=slug, name=name, tier=tier, pool=pool)
-        quota = Quota(tenant=tenant, weight=weight, max_in_flight=max_in_flight)
+        quota = Quota(
+            tenant=tenant,
+            weight=weight,
+            max_in_flight=max_in_flight,
+            elastic_cap=elastic_cap,
+        )
         quota.full_clean(validate_unique=False, validate_constraints=False)
         quota.save(force_insert=True)
     return quota
 
 
 def quota_update(
-    *, slug: str, weight: Decimal | None = None, max_in_flight: int | None = None
+    *,
+    slug: str,
+    weight: Decimal | None = None,
+    max_in_flight: int | None = None,
+    elastic_cap: int | None = None,
 ) -> Quota:
-    """Change what is given of a quota and leave the rest; 0 in flight lifts the cap.
+    """Change what is given of a quota and leave the rest; 0 lifts a cap.
 
     Raises UnknownTenantError or ValidationError.
     """
@@ -42,6 +52,8 @@ def quota_update(
         quota.weight = weight
     if max_in_flight is not None:
         quota.max_in_flight = max_in_flight or None
+    if elastic_cap is not None:
+        quota.elastic_cap = elastic_cap or None
     quota.full_clean(validate_unique=False, validate_constraints=False)
-    quota.save(update_fields=["weight", "max_in_flight"])
+    quota.save(update_fields=["weight", "max_in_flight", "elastic_cap"])
     return quota

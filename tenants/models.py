@@ -24,6 +24,13 @@ class Tier(models.Model):
     weight = models.PositiveIntegerField(
         default=1, db_default=1, validators=[MinValueValidator(1)]
     )
+    max_in_flight = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Most jobs of all its tenants together at work at once in one pool; "
+        "empty means no cap.",
+    )
     default_pool = models.TextField(
         default="shared", db_default="shared", validators=[slug_validator]
     )
@@ -32,6 +39,11 @@ class Tier(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=models.Q(weight__gte=1), name="tier_weight_positive"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(max_in_flight__isnull=True)
+                | models.Q(max_in_flight__gte=1),
+                name="tier_max_in_flight_positive",
             ),
         ]
 

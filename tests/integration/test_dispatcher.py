@@ -248,3 +248,61 @@ def test_tiers_share_by_their_weights_whatever_the_number_of_tenants(
         end(attempt_id, seconds=1)
     assert served.count("gold1") == 9
     assert {served.count(f"plain{n}") for n in (1, 2, 3)} == {1}
+
+
+def in_flight(*slugs: str) -> list[int]:
+    with all_tenants(reason="test"):
+        live = Attempt.objects.filter(outcome=None)
+        return [live.filter(tenant_id=slug).count() for slug in slugs]
+
+
+def end_one(slug: str) -> None:
+    with all_tenants(reason="test"):
+        attempt = Attempt.objects.filter(tenant_id=slug, outcome=None).first()
+    end(attempt.pk, seconds=1)
+
+
+def test_an_elastic_cap_binds_on_the_standing_backlog_while_somebody_else_waits(
+    dispatcher: Dispatcher, pool: str
+):
+    tenants(pool, t1=3, t2=1)
+    for _ in range(9):
+        make_job("t1")
+    for _ in range(3):
+        make_job("t2")
+    tick(dispatcher)  # all are known, none has a slot
+    with all_tenants(reason="test"):
+        Quota.objects.filter(tenant_id="t1").update(elastic_cap=1)
+    add_worker(pool, slots=3)
+    tick(dispatcher)
+    assert in_flight("t1", "t2") == [1, 2]
+    end_one("t2")
+    tick(dispatcher)
+    assert in_flight("t1", "t2") == [1, 2]
+    # The last of t2 are at work: a slot would stand idle for nobody's sake.
+    end_one("t2")
+    tick(dispatcher)
+    assert in_flight("t1", "t2") == [2, 1]
+
+
+def test_a_cap_of_a_tier_binds_on_all_its_tenants_together(
+    dispatcher: Dispatcher, pool: str
+):
+    tenants(pool, g1=1, g2=1, plain=1)
+    tier = Tier.objects.create(name="gold", weight=9)
+    with all_tenants(reason="test"):
+        Tenant.objects.filter(slug__startswith="g").update(tier=tier)
+    for slug in ("g1", "g2", "plain"):
+        for _ in range(3):
+            make_job(slug)
+    tick(dispatcher)
+    Tier.objects.filter(name="gold").update(max_in_flight=1)
+    add_worker(pool, slots=3)
+    tick(dispatcher)
+    assert sum(in_flight("g1", "g2")) == 1
+    assert in_flight("plain") == [2]
+    Tier.objects.filter(name="gold").update(max_in_flight=None)
+    Worker.objects.update(slots=5)
+    tick(dispatcher)
+    assert sum(in_flight("g1", "g2")) == 3
+    assert in_flight("plain") == [2]

@@ -72,6 +72,7 @@ def test_a_new_tenant_has_the_defaults():
         "pool": "shared",
         "weight": 1,
         "max_in_flight": None,
+        "elastic_cap": None,
         "is_paused": False,
         "paused_reason": "",
     }
@@ -83,12 +84,13 @@ def test_a_new_tenant_has_the_defaults():
 
 def test_a_new_tenant_has_what_is_asked():
     options = ["--weight", "2.125", "--tier", "gold", "--name", "One", "--pool", "p1"]
-    created = report("tenant", "create", "t1", *options, "--max-in-flight", "3")
+    options += ["--max-in-flight", "3", "--elastic-cap", "2"]
+    created = report("tenant", "create", "t1", *options)
     assert created["weight"] == 2.125
     assert created["tier"] == "gold"
     assert created["name"] == "One"
     assert created["pool"] == "p1"
-    assert created["max_in_flight"] == 3
+    assert (created["max_in_flight"], created["elastic_cap"]) == (3, 2)
     assert str(quota_of("t1").weight) == "2.125"
 
 
@@ -116,6 +118,7 @@ def test_a_tenant_is_created_once():
         (["t1", "--pool", "a b"], "pool"),
         (["t1", "--max-in-flight", "0"], "max_in_flight"),
         (["t1", "--max-in-flight", "-1"], "max_in_flight"),
+        (["t1", "--elastic-cap", "0"], "elastic_cap"),
     ],
 )
 def test_a_bad_tenant_leaves_nothing_behind(words: list[str], told: str):
@@ -156,11 +159,15 @@ def test_a_tenant_is_paused_and_resumed():
 
 
 def test_only_what_is_given_changes():
-    run("tenant", "create", "t1", "--name", "One", "--max-in-flight", "3")
+    caps = ["--max-in-flight", "3", "--elastic-cap", "2"]
+    run("tenant", "create", "t1", "--name", "One", *caps)
     changed = report("tenant", "set", "t1", "--weight", "5")
     assert (changed["weight"], changed["max_in_flight"]) == (5, 3)
     changed = report("tenant", "set", "t1", "--max-in-flight", "0", "--tier", "gold")
     assert (changed["max_in_flight"], changed["tier"]) == (None, "gold")
+    assert changed["elastic_cap"] == 2
+    changed = report("tenant", "set", "t1", "--elastic-cap", "0")
+    assert changed["elastic_cap"] is None
     assert (changed["weight"], changed["name"]) == (5, "One")
     with pytest.raises(CommandError, match="weight"):
         run("tenant", "set", "t1", "--name", "Two", "--weight", "0")

@@ -93,7 +93,7 @@ class Command(ProductCommand):
         return _line(report), report
 
 
-_LIMITS = ("weight", "max_in_flight")
+_LIMITS = ("weight", "max_in_flight", "elastic_cap")
 _FIELDS = ("name", "tier", "pool", *_LIMITS)
 
 
@@ -112,6 +112,12 @@ def _add_fields(parser: ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="most jobs at work at once; `set … 0` lifts the cap (new: no cap)",
+    )
+    parser.add_argument(
+        "--elastic-cap",
+        type=int,
+        metavar="N",
+        help="the same, but only while another tenant's job could start instead",
     )
 
 
@@ -139,6 +145,7 @@ def _report(quota: Quota) -> dict[str, Any]:
         # At most three decimals: a float shows them exactly.
         "weight": float(quota.weight),
         "max_in_flight": quota.max_in_flight,
+        "elastic_cap": quota.elastic_cap,
         "is_paused": tenant.is_paused,
         "paused_reason": tenant.paused_reason,
         "created_at": tenant.created_at.isoformat(),
