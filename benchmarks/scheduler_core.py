@@ -8,7 +8,7 @@ in each of two classes, whenever one is looked for. Of eight tenants one has a c
 one slot, and one a rate of half its part. Actual costs are between a fiftieth of the
 estimate and twice the estimate.
 
-    python -m benchmarks.scheduler_core [--rounds 20] [--decisions 5000] [--json FILE]
+    python -m benchmarks.scheduler_core [--rounds 300] [--decisions 500] [--json FILE]
 
 Exits with 1 if a floor below is missed. Numbers depend on the machine; the time of one
 step of a bare heap of as many floats, measured in between, says what it is worth.
@@ -151,8 +151,8 @@ def _estimate(_tenant: str, _job: int) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=20, help="the fastest counts")
-    parser.add_argument("--decisions", type=int, default=5_000, help="in each round")
+    parser.add_argument("--rounds", type=int, default=300, help="the fastest counts")
+    parser.add_argument("--decisions", type=int, default=500, help="in each round")
     parser.add_argument("--json", type=Path, help="write the numbers here, too")
     options = parser.parse_args(arguments)
     found = [m.summary() for m in measure(options.rounds, options.decisions)]

@@ -5,12 +5,15 @@ at while its tenant had none may be out: it is put back when work comes.
 """
 
 from collections.abc import Iterator, Mapping
+from sys import maxsize
 
 from fairshare.gates import Rate, RateGate
 from fairshare.ranking import Ranking
-from fairshare.tree import NO_LIMIT, Tenant
+from fairshare.tree import Tenant
 
 __all__ = ["Openings"]
+
+NEVER_US = maxsize  # when the first gate opens, if none is shut
 
 
 class Openings:
@@ -18,7 +21,7 @@ class Openings:
 
     def __init__(self) -> None:
         self._shut: Ranking[RateGate] = Ranking()
-        self.due_us = NO_LIMIT  # when the first of them opens
+        self.due_us = NEVER_US  # when the first of them opens
 
     def set_rate(self, tenant: Tenant, rate: Rate | None) -> None:
         """Give the tenant another rate, or none."""
@@ -68,7 +71,7 @@ class Openings:
 
     def _discard(self, gate: RateGate) -> None:
         first = self._shut.discard(gate)
-        self.due_us = NO_LIMIT if first is None else first.opens_us
+        self.due_us = NEVER_US if first is None else first.opens_us
 
     def check_invariants(self) -> None:
         """Assert that the gates stand in order."""

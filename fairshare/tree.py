@@ -9,7 +9,6 @@ it does so, and what follows, stands in `fairshare.scheduler`.
 from collections.abc import Iterable
 from enum import IntEnum
 from heapq import heapify, heappop, heappush, heapreplace
-from sys import maxsize
 from typing import Any, TypeAlias
 
 from fairshare.gates import Gate, Rate, RateGate
@@ -39,7 +38,8 @@ WEIGHT_ONE = 1000
 TICKS_PER_US = 720_720_000
 """How far a microsecond moves virtual time at weight 1; divisible by 1 to 16."""
 
-NO_LIMIT = maxsize
+NO_LIMIT = 1_000_000_000
+"""More in flight than any pool has; small, as CPython compares small numbers faster."""
 
 HELD_PLACE: tuple[Any, ...] = ()
 """The entry of a node that was ready in a snapshot and is not ranked again yet."""
