@@ -320,7 +320,7 @@ class FairScheduler(Generic[JobT]):
         if tenant is not None:
             owner.branch.serve(queue.node)
         flight = self._jobs[job] = Flight(owner, queue.path or queue.find_path())
-        flight.charge(cost, started=1, is_served=tenant is None)
+        flight.charge(cost, 1, tenant is None)
         self._in_flight.add(flight)
         self._touched.add(name)
         weight, tier_weight = owner.node.weight, owner.tier.node.weight
@@ -335,7 +335,7 @@ class FairScheduler(Generic[JobT]):
         flight = self._flight(job)
         if checked_cost(elapsed_us) >= flight.charged_us:
             ahead_us = min(self._delta_us, max(FLOOR_US, elapsed_us))
-            flight.charge(elapsed_us + ahead_us)
+            flight.charge(elapsed_us + ahead_us, 0, False)
             self._touched.add(flight.tenant.name)
 
     def settle(self, job: JobT, actual_us: int) -> None:
@@ -346,7 +346,7 @@ class FairScheduler(Generic[JobT]):
         flight = self._flight(job)
         if type(actual_us) is not int or actual_us < 0:
             checked_cost(actual_us)
-        flight.charge(actual_us, started=-1)
+        flight.charge(actual_us, -1, False)
         del self._jobs[job]
         self._in_flight.remove(flight)
         self._touched.add(flight.tenant.name)
@@ -410,7 +410,7 @@ class FairScheduler(Generic[JobT]):
         path = known.queue(priority).path_then(weight, tier_weight)
         self._replay.lift(known, path)
         flight = self._jobs[job] = Flight(known, path)
-        flight.charge(checked_cost(held_us), started=1, is_served=True)
+        flight.charge(checked_cost(held_us), 1, True)
         self._in_flight.add(flight)
         self._touched.add(tenant)
 
@@ -430,7 +430,7 @@ class FairScheduler(Generic[JobT]):
         known = self._tenant(tenant)
         path = known.queue(priority).path_then(weight, tier_weight)
         self._replay.lift(known, path)
-        Flight(known, path).charge(checked_cost(amount_us), is_served=True)
+        Flight(known, path).charge(checked_cost(amount_us), 0, True)
         self._touched.add(tenant)
 
     # Looking in

@@ -138,7 +138,7 @@ class Branch(Ranking[Node]):
         else:
             self.clock = self.floor = max(self.clock, child.virtual_time)
 
-    def charge(self, child: Node, added: int, *, is_served: bool) -> None:
+    def charge(self, child: Node, added: int, is_served: bool) -> None:
         """Charge the child so many ticks and rank it anew, whatever its state."""
         if is_served:
             self.serve(child)
@@ -447,12 +447,12 @@ class Flight:
 
     # The hot loop: a call for each of its steps would make it a third slower.
     def charge(  # noqa: C901
-        self, total_us: int, *, started: int = 0, is_served: bool = False
+        self, total_us: int, started: int, is_served: bool
     ) -> None:
         """Make this the attempt's charge, and rank anew all that are charged.
 
-        `started` is 1 if the attempt starts now, and -1 if it ends. `is_served` says
-        that it was its turn, so that the clocks advance to it.
+        `started` is 1 if the attempt starts now, -1 if it ends and 0 otherwise.
+        `is_served` says that it was its turn, so that the clocks advance to it.
         """
         added_us = total_us - self.charged_us
         self.charged_us = total_us
@@ -461,7 +461,7 @@ class Flight:
             branch = node.parent
             node.in_flight = in_flight = node.in_flight + started
             if in_flight >= node.bar:
-                branch.charge(node, added_us * ticks, is_served=is_served)
+                branch.charge(node, added_us * ticks, is_served)
                 continue
             # What `Branch.charge` would come to for a child that is ranked as usual.
             time = node.virtual_time
