@@ -191,7 +191,11 @@ def _figures(wait: Wait, now: datetime) -> list[tuple[str, str, str]]:
     window = in_words(wait.window_us)
     found = [
         ("Jobs ahead", counted, "older ones of its tenant and priority"),
-        ("Work ahead", in_words(wait.work_ahead_us), "worker time they are expected to take"),
+        (
+            "Work ahead",
+            in_words(wait.work_ahead_us),
+            "worker time they are expected to take",
+        ),
         ("Entitled", _part(wait.entitled), "part of the pool, by weight"),
         ("Received", _part(wait.received), f"of the pool over the last {window}"),
     ]

@@ -6,7 +6,7 @@ from django.db import connection
 
 from jobs.broker import Publisher
 from jobs.dispatcher import Dispatcher
-from jobs.models import Attempt, Job
+from jobs.models import Attempt, Job, Worker
 from quotas.models import Quota
 from tenants.models import Tenant, Tier
 from tenants.scoping import all_tenants
