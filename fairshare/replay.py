@@ -114,11 +114,7 @@ class Replay:
 
         Only tenants are named, for themselves and for their classes.
         """
-        lost: set[str] = set()
-        for tenant in self._tenants:
-            nodes = [tenant.node, *(queue.node for queue in tenant.queues.values())]
-            if any(node.entry == HELD_PLACE for node in nodes):
-                lost.add(tenant.name)
+        lost = {tenant.name for tenant in self._tenants if _loses(tenant)}
         for node in self.given:
             if node.entry == HELD_PLACE:
                 node.entry = None
@@ -147,6 +143,12 @@ class Replay:
         if tenant.rate_gate is not None:
             tenant.rate_gate.resume(due_us=state.due_us, seen_us=state.seen_us)
             tenant.update_limits()
+
+
+def _loses(tenant: Tenant) -> bool:
+    """Return whether the tenant holds a place for work, or a class, and has none."""
+    nodes = [tenant.node, *(queue.node for queue in tenant.queues.values())]
+    return any(node.entry == HELD_PLACE for node in nodes) or tenant.is_drained()
 
 
 def _is_ready(node: Node) -> bool:

@@ -336,7 +336,6 @@ class FairScheduler(Generic[JobT]):
         if checked_cost(elapsed_us) >= flight.charged_us:
             ahead_us = min(self._delta_us, max(FLOOR_US, elapsed_us))
             flight.charge(elapsed_us + ahead_us, 0, False)
-            self._touched.add(flight.tenant.name)
 
     def settle(self, job: JobT, actual_us: int) -> None:
         """Make the attempt's charge its actual cost, and count it out of flight.

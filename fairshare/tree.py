@@ -287,8 +287,12 @@ class Tenant:
 
     def forget_queues_if_drained(self) -> None:
         """Free the memory of the queues once no job is waiting or in flight."""
-        if self.node.head is None and not self.node.in_flight:
+        if self.is_drained():
             self.queues.clear()
+
+    def is_drained(self) -> bool:
+        """Return whether no job is waiting or in flight."""
+        return self.node.head is None and not self.node.in_flight
 
     def move(self, tier: Tier) -> None:
         """Compete in another tier from now on, as far ahead of its clock as before."""

@@ -65,21 +65,33 @@ class Product:
         self.store.keep(self.scheduler)
         self.scheduler = self.leader()
         self.scheduler.resume(self.store.read())
-        for job, (dispatch, priority) in sorted(self.flights.items()):
-            self.scheduler.restore(
-                dispatch.tenant,
-                job,
-                held_us=dispatch.held_us,
-                weight=dispatch.weight,
-                tier_weight=dispatch.tier_weight,
-                priority=priority,
-            )
+        for job in sorted(self.flights):
+            self.replay(job)
         # Some were cancelled while nobody led.
         self.waiting = {
             job: of for job, of in self.waiting.items() if self.random.random() < 0.7
         }
         for job, (tenant, priority) in self.waiting.items():
             self.scheduler.offer(tenant, job, order=job, priority=priority)
+
+    def replay(self, job: int) -> None:
+        """Take an attempt over, or charge it if it has ended while nobody led."""
+        dispatch, priority = self.flights[job]
+        tenant, weight, tier = dispatch.tenant, dispatch.weight, dispatch.tier_weight
+        if self.random.random() < 0.5:
+            self.scheduler.restore(
+                tenant,
+                job,
+                held_us=dispatch.held_us,
+                weight=weight,
+                tier_weight=tier,
+                priority=priority,
+            )
+        else:
+            del self.flights[job]
+            self.scheduler.charge(
+                tenant, SECOND, weight, tier_weight=tier, priority=priority
+            )
 
     def change(self) -> None:
         name = self.random.choice(TENANTS)
