@@ -149,11 +149,14 @@ def _silent(slugs: frozenset[str]) -> list[str]:
 def _plan(settings: Settings, seen: set[str], slots: Mapping[str, int]) -> Plan:
     """Return the settings of the tenants that sent jobs, as the replay wants them."""
     configs = [settings[slug] for slug in sorted(seen)]
-    tiers = {config.tier: config.tier_weight for config in configs}
+    tiers = {c.tier: (c.tier_weight, c.tier_cap) for c in configs}
     return Plan(
         slots=slots,
         tenants=[_tenant(config) for config in configs],
-        tiers=[simulation.TierConfig(tier=t, weight=w) for t, w in tiers.items()],
+        tiers=[
+            simulation.TierConfig(tier=name, weight=weight, cap=cap)
+            for name, (weight, cap) in tiers.items()
+        ],
         pool_of={config.slug: config.pool for config in configs},
     )
 
@@ -164,6 +167,7 @@ def _tenant(config: TenantConfig) -> simulation.TenantConfig:
         weight=config.weight,
         tier=config.tier,
         cap=config.cap,
+        elastic_cap=config.elastic_cap,
         rate=None if config.rate is None else Rate(config.rate, config.burst or 1),
         paused=config.is_paused,
     )

@@ -133,6 +133,7 @@ def _changes(
         ("tier", before.tier, after.tier),
         ("pool", before.pool, after.pool),
         ("cap", _limit(before.cap), _limit(after.cap)),
+        ("elastic cap", _limit(before.elastic_cap), _limit(after.elastic_cap)),
         ("rate per second", _rate(before), _rate(after)),
         ("burst", _limit(before.burst), _limit(after.burst)),
         ("pause", _on(before), _on(after)),

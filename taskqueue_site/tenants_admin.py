@@ -90,7 +90,7 @@ PREVIEW: Final = "_preview"
 class TierAdmin(ModelAdmin):
     """Classes of tenants."""
 
-    list_display = ("name", "weight", "default_pool", "served")
+    list_display = ("name", "weight", "max_in_flight", "default_pool", "served")
     search_fields = ("name",)
     ordering = ("-weight", "name")
 
