@@ -8,7 +8,15 @@ at weight 1; of a node that is not ranked it is what the lift will leave.
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from fairshare.tree import NO_LIMIT, TICKS_PER_US, Node, Priority, Queue, Tenant
+from fairshare.tree import (
+    NO_LIMIT,
+    PRIORITY_WEIGHTS,
+    TICKS_PER_US,
+    Node,
+    Priority,
+    Tenant,
+    Tier,
+)
 
 __all__ = ["ClassPlace", "TenantPlace", "TierContest", "place_of", "sum_up"]
 
@@ -25,7 +33,9 @@ class TenantPlace(NamedTuple):
     """Where a tenant, its classes and its tier stand among their siblings."""
 
     has_work: bool
-    most: int | None  # its cap
+    cap: int | None
+    elastic_cap: int | None
+    is_tier_capped: bool
     ahead_us: int
     tier_ahead_us: int
     classes: dict[Priority, ClassPlace]
@@ -35,40 +45,38 @@ class TierContest(NamedTuple):
     """A tier that has work, and its tenants that have some, taken together."""
 
     weight: int  # in thousandths
-    is_capped: bool
-    tenants: int
     tenants_weight: int  # in thousandths
     tenants_most: int  # the attempts that they can have in flight, added up
 
 
 def place_of(tenant: Tenant) -> TenantPlace:
     """Return where the tenant stands."""
+    tier = tenant.tier.node
     return TenantPlace(
         has_work=_has_work(tenant.node),
-        most=tenant.cap,
+        cap=tenant.cap,
+        elastic_cap=tenant.elastic_cap,
+        is_tier_capped=tier.limit != NO_LIMIT,
         ahead_us=_ahead_us(tenant.node),
-        tier_ahead_us=_ahead_us(tenant.tier.node),
+        tier_ahead_us=_ahead_us(tier),
         classes={priority: _class_place(tenant, priority) for priority in Priority},
     )
 
 
 def sum_up(tenants: Iterable[Tenant], most: int) -> Mapping[str, TierContest]:
     """Return every tier that has work; a tenant without a cap has `most` in flight."""
-    found: dict[str, TierContest] = {}
+    sums: dict[Tier, list[int]] = {}
     for tenant in tenants:
-        if not _has_work(tenant.node):
-            continue
-        tier = tenant.tier.node
-        before = found.get(tier.name) or TierContest(
-            tier.weight, tier.limit != NO_LIMIT, 0, 0, 0
-        )
-        own_most = most if tenant.cap is None else min(most, tenant.cap)
-        found[tier.name] = before._replace(
-            tenants=before.tenants + 1,
-            tenants_weight=before.tenants_weight + tenant.node.weight,
-            tenants_most=before.tenants_most + own_most,
-        )
-    return found
+        node, cap = tenant.node, tenant.cap
+        # Not by a call: there may be ten thousand tenants.
+        if node.head is not None or node.in_flight:
+            weight_and_most = sums.setdefault(tenant.tier, [0, 0])
+            weight_and_most[0] += node.weight
+            weight_and_most[1] += most if cap is None or cap > most else cap
+    return {
+        tier.name: TierContest(tier.node.weight, *weight_and_most)
+        for tier, weight_and_most in sums.items()
+    }
 
 
 def _has_work(node: Node) -> bool:
@@ -77,13 +85,15 @@ def _has_work(node: Node) -> bool:
 
 def _class_place(tenant: Tenant, priority: Priority) -> ClassPlace:
     queue = tenant.queues.get(priority)
-    weight = Queue.weight_of(priority)
+    weight = PRIORITY_WEIGHTS[priority]
     if queue is None:
         return ClassPlace(weight, has_work=False, ahead_us=None)
-    node = queue.node
-    return ClassPlace(weight, has_work=_has_work(node), ahead_us=_ahead_us(node))
+    return ClassPlace(weight, _has_work(queue.node), _ahead_us(queue.node))
 
 
 def _ahead_us(node: Node) -> int:
-    ahead_us = (node.virtual_time - node.parent.clock) // TICKS_PER_US
-    return max(0, ahead_us) if node.entry is None else ahead_us
+    """Return how far the node is ahead; one not ranked is lifted before it goes on."""
+    branch, virtual_time = node.parent, node.virtual_time
+    if node.entry is None:
+        virtual_time = max(virtual_time, branch.present())
+    return (virtual_time - branch.clock) // TICKS_PER_US

@@ -158,16 +158,18 @@ class _Why:
     tone: str
     sentence: str
     remedy: str
+    is_of_tenant: bool  # whether the tenant's page is the place for it
     figures: list[tuple[str, str, str]]  # name, value, what it means
     as_of: str
 
 
 #: What a person can do about it; {pool} is the tenant's.
 _REMEDIES: Final = {
-    WaitsFor.PAUSED: "Resume the tenant on its own page.",
+    None: "See that a dispatcher runs: manage.py dispatch",
+    WaitsFor.PAUSED: "Resume it on the page of the tenant",
     WaitsFor.NO_WORKERS: "Start one: manage.py worker --pool {pool}",
-    WaitsFor.CAP: "The cap is on the tenant's page.",
-    WaitsFor.RATE: "The rate is on the tenant's page.",
+    WaitsFor.CAP: "The cap is on the page of the tenant",
+    WaitsFor.RATE: "The rate is on the page of the tenant",
 }
 _LOUD: Final = {WaitsFor.PAUSED: "paused", WaitsFor.NO_WORKERS: "dead", None: "dead"}
 
@@ -175,12 +177,12 @@ _LOUD: Final = {WaitsFor.PAUSED: "paused", WaitsFor.NO_WORKERS: "dead", None: "d
 def _why(job: Job, now: datetime) -> _Why:
     wait = wait_of(job, now=now)
     name = wait.waits_for
-    remedy = _REMEDIES.get(name, "") if name else ""
     return _Why(
         label="unknown" if name is None else name.replace("_", " "),
         tone=_LOUD.get(name, "queued"),
         sentence=wait.sentence,
-        remedy=remedy.format(pool=wait.pool),
+        remedy=_REMEDIES.get(name, "").format(pool=wait.pool),
+        is_of_tenant=name in (WaitsFor.PAUSED, WaitsFor.CAP, WaitsFor.RATE),
         figures=_figures(wait, now),
         as_of="" if wait.as_of is None else age(wait.as_of, now=now),
     )
@@ -194,7 +196,7 @@ def _figures(wait: Wait, now: datetime) -> list[tuple[str, str, str]]:
         (
             "Work ahead",
             in_words(wait.work_ahead_us),
-            "worker time they are expected to take",
+            "worker time they should take",
         ),
         ("Entitled", _part(wait.entitled), "part of the pool, by weight"),
         ("Received", _part(wait.received), f"of the pool over the last {window}"),

@@ -46,7 +46,7 @@ EXPIRES_SECONDS: Final = 10
 FRESH_SECONDS: Final = 2.0
 #: How often the dispatcher looks who asks, and how many it answers at once.
 ANSWER_SECONDS: Final = 0.1
-MOST_ANSWERS: Final = 100
+MOST_ANSWERS: Final = 50
 #: How long an asker waits for the answer.
 PATIENCE_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.03

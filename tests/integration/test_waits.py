@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from redis import Redis
 from rest_framework.test import APIClient
@@ -24,7 +25,7 @@ from jobs.wake import client as redis_client
 from quotas.models import Quota
 from tenants.models import Tenant
 from tenants.scoping import all_tenants
-from tests.arrange import finish, make_job, reread, start
+from tests.arrange import finish, make_admin, make_job, reread, start
 from tests.integration.api import assert_problem, client_of
 from tests.integration.dispatching import add_worker, end, tenants, tick
 
@@ -353,6 +354,30 @@ def test_lists_and_jobs_at_work_explain_nothing(dispatcher: Dispatcher, pool: st
     assert "waiting" not in item
     tick(dispatcher)
     assert shown(client, job) is None
+
+
+# --- On the job's page ----------------------------------------------------------------
+
+
+def test_the_page_of_a_job_says_why_it_waits(
+    dispatcher: Dispatcher, pool: str, client: Client
+):
+    tenants(pool, t1=1)
+    add_worker(pool, slots=1)
+    first, job = make_job("t1"), make_job("t1")
+    pause(True)
+    tick(dispatcher)
+    asked(dispatcher, client_of("t1"), job)
+    client.force_login(make_admin())
+    page = client.get(f"/admin/jobs/job/{job.pk}/live/").content.decode()
+    assert "Why it waits" in page
+    assert "t1 is paused: none of its jobs starts until it is resumed." in page
+    assert "by the dispatcher" in page
+    assert "Resume it on the page of the tenant" in page
+    pause(False)
+    assert is_started(dispatcher, first)
+    page = client.get(f"/admin/jobs/job/{first.pk}/live/").content.decode()
+    assert "Why it waits" not in page
 
 
 # --- Against what happens next --------------------------------------------------------

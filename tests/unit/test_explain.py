@@ -16,6 +16,7 @@ from fairshare.explain import (
     WaitsFor,
     explain,
     in_words,
+    percent,
 )
 from fairshare.policies import ESTIMATES, Estimates, FairShare
 from fairshare.scheduler import Gate, Rate, TenantShare
@@ -162,6 +163,27 @@ def test_a_capped_tier_has_no_bound():
     assert explanation.waits_for is WaitsFor.TIER_CAP
     assert explanation.wait_at_most_us is None
     assert "tier gold has as many jobs in flight" in explanation.sentence
+
+
+def test_a_reason_of_the_asker_takes_the_bound_away():
+    explanation = explain(replace(SITUATION, unbounded="nobody knows"))
+    assert explanation.waits_for is WaitsFor.TURN
+    assert explanation.no_bound == "nobody knows"
+    assert "It starts within" not in explanation.sentence
+
+
+def test_a_count_that_stopped_says_so():
+    explanation = explain(replace(SITUATION, is_more_ahead=True))
+    assert explanation.no_bound == "more jobs go first than are counted"
+    assert explanation.sentence.endswith(
+        "More than 2 jobs of acme go first, over 3.0 s of work."
+    )
+
+
+def test_a_small_part_is_not_said_to_be_none():
+    assert percent(0.004) == "less than 1%"
+    assert percent(0.006) == "1%"
+    assert percent(0) == "0%"
 
 
 @pytest.mark.parametrize(
