@@ -16,6 +16,7 @@ from fairshare.ranking import Ranked, Ranking
 
 __all__ = [
     "NO_LIMIT",
+    "PRIORITY_WEIGHTS",
     "TICKS_PER_US",
     "WEIGHT_ONE",
     "Branch",
@@ -54,7 +55,7 @@ class Priority(IntEnum):
     LOW = 3
 
 
-_PRIORITY_WEIGHTS = {
+PRIORITY_WEIGHTS = {
     Priority.URGENT: 8000,
     Priority.HIGH: 4000,
     Priority.NORMAL: 2000,
@@ -356,16 +357,11 @@ class Queue:
 
     def __init__(self, priority: Priority, tenant: Tenant) -> None:
         self.tenant = tenant
-        self.node = Node(priority.name, self.weight_of(priority), tenant.branch)
+        self.node = Node(priority.name, PRIORITY_WEIGHTS[priority], tenant.branch)
         self.node.tie = priority
         self._heap: list[Waiting] = []
         self._withdrawn: set[int] = set()
         self.path: Path | None = None  # forgotten when a weight or the tier changes
-
-    @staticmethod
-    def weight_of(priority: Priority) -> int:
-        """Return the weight of this class among those of any tenant."""
-        return _PRIORITY_WEIGHTS[priority]
 
     def find_path(self) -> Path:
         """Return where and how an attempt that starts now is charged; keep it, too."""

@@ -81,6 +81,7 @@ class Standing:
     slots: int
     share: TenantShare
     cap: int | None
+    elastic_cap: int | None
     rate: Rate | None
     is_tier_capped: bool
     ahead_us: int
@@ -265,8 +266,8 @@ def standings_in(
 
 
 def most_in_flight(slots: int) -> int:
-    """Return how many messages a pool has in flight: at most one waits per slot."""
-    return 2 * slots
+    """Return how many messages a pool has in flight at most: see `Pool.room`."""
+    return slots + (slots + 1) // 2
 
 
 def _place(
@@ -283,18 +284,19 @@ def _place(
     tier = contest.get(share.tier)
     others = [found for name, found in contest.items() if name != share.tier]
     own_weight = share.weight if place.has_work else 0
-    own_most = min(most, config.cap or most) if place.has_work else 0
+    own_most = most if place.cap is None else min(most, place.cap)
     return {
         "share": share,
-        "cap": config.cap,
+        "cap": place.cap,
+        "elastic_cap": place.elastic_cap,
         "rate": Rate(config.rate, config.burst or 1) if config.rate else None,
-        "is_tier_capped": tier is not None and tier.is_capped,
+        "is_tier_capped": place.is_tier_capped,
         "ahead_us": place.ahead_us,
         "tier_weight": config.tier_weight,
         "tier_ahead_us": place.tier_ahead_us,
         "rivals": Rivals(
             weight=tier.tenants_weight - own_weight if tier else 0,
-            most=tier.tenants_most - own_most if tier else 0,
+            most=tier.tenants_most - (own_most if place.has_work else 0) if tier else 0,
         ),
         "tier_rivals": Rivals(
             weight=sum(other.weight for other in others), most=most * len(others)

@@ -183,6 +183,7 @@ def situation_of(facts: _Facts, standing: Standing) -> Situation:
         levels=_levels(job.priority, standing, own, is_later=is_later),
         run_after_us=run_after_us,
         cap=standing.cap,
+        elastic_cap=standing.elastic_cap,
         rate=standing.rate,
         is_tier_capped=standing.is_tier_capped,
         unbounded=_unbounded(job.priority, standing),
@@ -202,7 +203,7 @@ def _competitor(facts: _Facts, standing: Standing) -> Competitor:
         weight=standing.share.weight,
         longest_us=longest_us + MARGIN_US,
         hold_us=longest_us,
-        most=min(most, standing.cap or most),
+        most=most if standing.cap is None else min(most, standing.cap),
     )
 
 
@@ -247,7 +248,8 @@ def _unbounded(priority: int, standing: Standing) -> str | None:
         place.has_work and other != priority
         for other, place in standing.classes.items()
     )
-    is_limited = standing.cap is not None or standing.rate is not None
+    limits = (standing.cap, standing.elastic_cap, standing.rate)
+    is_limited = any(limit is not None for limit in limits)
     return _MIXED if is_mixed and is_limited else None
 
 
