@@ -20,7 +20,7 @@ from taskqueue_site import shares
 from taskqueue_site.shares import Window
 
 #: The window over which shares of worker time are compared.
-WINDOW: Final = Window(minutes=15, step_seconds=30)
+WINDOW: Final = Window(minutes=15, step_seconds=60)
 FAILURES_SHOWN: Final = 5
 
 _TENANTS = """

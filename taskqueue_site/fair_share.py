@@ -16,7 +16,7 @@ from taskqueue_site.shares import WINDOWS, TenantNow, Window, WindowShares
 
 MOST_ROWS: Final = 50
 #: Queued jobs of a tenant are counted up to here.
-MOST_COUNTED: Final = 10_000
+MOST_COUNTED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
