@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.config import Config
+from hypothesis import settings as hypothesis_settings
 
 from jobs import handlers, synthetic
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 
 handlers.register(synthetic.SLEEP)
+
+# `--hypothesis-profile long`: histories of the scheduler by the thousands.
+hypothesis_settings.register_profile("long", max_examples=8_000, deadline=None)
 
 #: The folder of a test says what it costs.
 MARKS = {"architecture": "unit"}
