@@ -27,7 +27,7 @@ from ingestion.storage import (
     store,
 )
 from jobs.api import job_or_404
-from jobs.fields import StrictCharField
+from jobs.fields import StrictCharField, StrictIntegerField
 from jobs.serializers import EnqueueInput, JobOutput, accepted
 from jobs.services import job_enqueue
 from tenants.auth import principal_of
@@ -43,6 +43,14 @@ class IngestInput(EnqueueInput):
     )
     source = StrictCharField(  # type: ignore[assignment] # a field, not its source
         max_length=64, help_text="Name of a format, exactly as in docs/formats.md."
+    )
+
+    size = StrictIntegerField(
+        required=False,
+        min_value=0,
+        max_value=2**63 - 1,
+        help_text="Bytes of the file, if you know them: a hint for what the job will "
+        "cost. A wrong number does no harm.",
     )
 
     def validate_s3_path(self, value: str) -> str:
@@ -66,6 +74,13 @@ class IngestInput(EnqueueInput):
     def payload(self) -> dict[str, Any]:
         """Return what the handler reads."""
         return {name: self.validated_data[name] for name in ("s3_path", "source")}
+
+    def size_hint(self) -> int | None:
+        """Return the file's size as far as it is known by now."""
+        values = self.validated_data
+        if "size" in values:
+            return int(values["size"])
+        return store().size_hint(object_key(values["tenant_id"], values["s3_path"]))
 
 
 class EnqueueIngestView(APIView):
@@ -95,11 +110,13 @@ class EnqueueIngestView(APIView):
         tenant = principal_of(request).tenant
         body = IngestInput(data=request.data, context={"tenant": tenant})
         body.is_valid(raise_exception=True)
+        size = body.size_hint()
         with tenant_scope(tenant):
             job = job_enqueue(
                 **body.job_options(),
                 kind="ingest",
                 payload=body.payload(),
+                size=size,
                 now=timezone.now(),
             )
             return accepted(job)

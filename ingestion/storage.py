@@ -92,6 +92,10 @@ class Store(Protocol):
         """Return an object's size and tag. Raises ObjectMissingError."""
         ...
 
+    def size_hint(self, key: str) -> int | None:
+        """Return an object's size if that takes no call over a network, else None."""
+        ...
+
     def blocks(self, item: StoredObject, offset: int) -> Iterator[bytes]:
         """Stream the pinned object from a byte offset.
 
@@ -124,6 +128,13 @@ class FolderStore:
         """Tag a file by its size, its time of change and its place; see Store."""
         with self._opened(key) as file:
             return _pinned(key, file)
+
+    def size_hint(self, key: str) -> int | None:
+        """Look at the file, if there is one yet; see Store."""
+        try:
+            return self.stat(key).size
+        except (ObjectMissingError, StoreUnavailableError):
+            return None
 
     def blocks(self, item: StoredObject, offset: int) -> Iterator[bytes]:
         """Read the file block by block, as long as it stays the same; see Store."""
@@ -197,6 +208,10 @@ class S3Store:
         with _translated(key):
             head = self.client.head_object(Bucket=self.bucket, Key=key)
         return StoredObject(key, head["ContentLength"], head["ETag"])
+
+    def size_hint(self, key: str) -> int | None:
+        """Ask nothing: who enqueues must not wait for a bucket that hangs."""
+        return None
 
     def blocks(self, item: StoredObject, offset: int) -> Iterator[bytes]:
         """Get the range from the offset, only if the tag still matches; see Store."""

@@ -36,6 +36,8 @@ class Head:
     priority: int
     #: Whether it was lost with a bundle before, and so travels alone.
     is_suspect: bool
+    #: Bytes left to work through, where that is known.
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +80,16 @@ WHERE t.slug > %(after)s ORDER BY t.slug LIMIT %(limit)s
 
 # The classes are named one by one so that each look-up is a short index range.
 _HEADS = """
-SELECT head.id::text, t.slug, head.kind, head.priority, head.innocent_count > 0
+SELECT head.id::text, t.slug, head.kind, head.priority, head.innocent_count > 0,
+       CASE WHEN head.progress_unit = 'bytes'
+            THEN GREATEST(0, head.progress_total - head.progress_done)
+            ELSE head.size END
 FROM unnest(%(tenants)s::text[]) AS t (slug)
 CROSS JOIN (VALUES (0), (1), (2), (3)) AS class (priority)
 CROSS JOIN LATERAL (
-    SELECT j.id, j.kind, j.priority, j.innocent_count FROM jobs_job j
+    SELECT j.id, j.kind, j.priority, j.innocent_count, j.size, j.progress_unit,
+           j.progress_done, j.progress_total
+    FROM jobs_job j
     WHERE j.tenant_id = t.slug AND j.priority = class.priority AND j.state = 'queued'
     ORDER BY j.id LIMIT %(limit)s
 ) AS head

@@ -30,7 +30,7 @@ from jobs import (
     sweeps,
     wake,
 )
-from jobs.backlog import TenantConfig
+from jobs.backlog import Head, TenantConfig
 from jobs.broker import Publisher
 from jobs.chores import Chore, Chores
 from jobs.ledger import Pick
@@ -244,7 +244,9 @@ class Dispatcher:
         for pool in self.pools.values():
             costs, back = pool.observe(backlog.standings(pool.flights.keys()))
             for cost in costs:
-                self.estimator.observe(cost.tenant, cost.kind, cost.settled_us)
+                self.estimator.observe(
+                    cost.tenant, cost.kind, cost.settled_us, size=cost.size
+                )
             self.lines.want(back)
 
     def _read_lines(self) -> None:
@@ -298,9 +300,17 @@ class Dispatcher:
             self.lines.ran_low(tenant, pool.waiting(tenant))
         self._publish(pool)
 
-    def _estimate(self, tenant: str, kind: str) -> int:
-        prior_us = handlers.prior_us(kind)
-        return self.estimator.estimate(tenant, kind, prior_us=prior_us)
+    def _estimate(self, head: Head) -> int:
+        """Return what the job's next attempt is expected to cost."""
+        prior_us = handlers.prior_us(head.kind)
+        cost_us = self.estimator.estimate(
+            head.tenant, head.kind, prior_us=prior_us, size=head.size
+        )
+        if head.size is None:
+            return cost_us
+        # Who waits gets the slot of a large file after its quantum; and if nobody
+        # waits, nobody suffers from a hold that is too small.
+        return min(cost_us, handlers.quantum_us(head.kind))
 
     def _dispatch(self, pool: Pool, bundles: Sequence[Bundle]) -> dict[str, int]:
         picks = [

@@ -116,6 +116,12 @@ def bury(kind: str, job_id: UUID) -> None:
         known.on_dead(job_id)
 
 
+def quantum_us(kind: str) -> int:
+    """Return after what time a job of the kind gives its slot to who waits for it."""
+    known = _kinds.get(kind)
+    return DEFAULT_QUANTUM_US if known is None else known.quantum_us
+
+
 def prior_us(kind: str) -> int:
     """Return the cost assumed for a kind of which nothing was measured yet."""
     known = _kinds.get(kind)

@@ -61,6 +61,9 @@ class Job(TenantOwned):
     #: Attempts that vanished with a bundle, where another job may be to blame. A job
     #: with one is not bundled again, so that the next loss tells.
     innocent_count = models.PositiveIntegerField(default=0, db_default=0)
+    #: Bytes it has to work through, where that was known when it was enqueued. A hint
+    #: for the estimate of its cost, nothing more.
+    size = models.BigIntegerField(null=True, blank=True)
     checkpoint = models.JSONField(null=True, blank=True)
     progress_done = models.BigIntegerField(default=0, db_default=0)
     progress_total = models.BigIntegerField(null=True, blank=True)

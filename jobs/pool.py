@@ -21,7 +21,7 @@ BUNDLE_JOBS: Final = 128
 #: A slot that is expected to be free within this time may be published for.
 LOOK_AHEAD_US: Final = 50_000
 
-Estimate = Callable[[str, str], int]  # (tenant, kind) -> worker-microseconds
+Estimate = Callable[[Head], int]  # in worker-microseconds
 Bundle = list[Dispatch[str]]
 
 
@@ -50,6 +50,8 @@ class Flight:
     kind: str
     priority: int
     message: Message
+    #: Bytes it had to work through, where that was known.
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Cost:
     tenant: str
     kind: str
     settled_us: int
+    #: Bytes it was spent on, where that is known.
+    size: int | None = None
 
 
 class _DoesNotFitError(Exception):
@@ -177,7 +181,7 @@ class Pool:
                 back.add(flight.tenant)
             # What is held is an attempt's cost, so one that yielded counts as well.
             if standing.settled_us and standing.outcome != Outcome.LOST:
-                costs.append(Cost(flight.tenant, flight.kind, standing.settled_us))
+                costs.append(_cost(flight, standing.outcome, standing.settled_us))
         self._messages = [message for message in self._messages if message.live]
         return costs, back
 
@@ -212,8 +216,8 @@ class Pool:
     def _next_bundle(self, estimate: Estimate, now_us: int) -> Bundle:
         """Choose a job, and fill up with more of its tenant's if it is tiny."""
 
-        def cost(tenant: str, job: str) -> int:
-            return estimate(tenant, self._heads[job].kind)
+        def cost(_: str, job: str) -> int:
+            return estimate(self._heads[job])
 
         def fitting_cost(tenant: str, job: str) -> int:
             cost_us = cost(tenant, job)
@@ -253,7 +257,7 @@ class Pool:
             message.live += 1
             attempt_ids.append(attempt_id)
             self.flights[attempt_id] = Flight(
-                pick.job, pick.tenant, head.kind, head.priority, message
+                pick.job, pick.tenant, head.kind, head.priority, message, head.size
             )
         if attempt_ids:
             self._messages.append(message)
@@ -272,3 +276,9 @@ class Pool:
         best = {tenant: self.scheduler.best_waiting(tenant) for tenant in at_work}
         classes = {t: int(p) for t, p in best.items() if p is not None}
         return Pressure(self.scheduler.contenders(2), classes)
+
+
+def _cost(flight: Flight, outcome: str | None, settled_us: int) -> Cost:
+    """Return what an attempt cost; only one that succeeded went through all of it."""
+    size = flight.size if outcome == Outcome.SUCCEEDED else None
+    return Cost(flight.tenant, flight.kind, settled_us, size)

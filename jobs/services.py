@@ -27,9 +27,11 @@ def job_enqueue(
     priority: Priority = Priority.NORMAL,
     run_after: datetime | None = None,
     max_attempts: int | None = None,
+    size: int | None = None,
 ) -> Job:
     """Write a job, and wake the dispatcher once it is committed.
 
+    `size` is what it has to work through, in bytes: a hint for the cost, if known.
     Raises handlers.UnknownKindError.
     """
     known = handlers.get(kind)
@@ -41,6 +43,7 @@ def job_enqueue(
         state=State.QUEUED if _is_due(run_after, now) else State.SCHEDULED,
         run_after=now if run_after is None else run_after,
         max_attempts=max_attempts or known.max_attempts,
+        size=size,
     )
     transaction.on_commit(partial(wake_dispatcher_soon, tenant_id))
     return job

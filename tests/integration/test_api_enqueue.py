@@ -3,7 +3,9 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
@@ -48,6 +50,34 @@ def sleep_body(**changes: Any) -> dict[str, Any]:
 
 
 # --- Accepted -------------------------------------------------------------------------
+
+
+def test_the_size_of_a_file_is_taken_from_the_body_or_from_the_folder(
+    owner: APIClient, settings: Any, tmp_path: Path
+):
+    backend = "django.core.files.storage.FileSystemStorage"
+    store = {"BACKEND": backend, "OPTIONS": {"location": str(tmp_path)}}
+    settings.STORAGES = {**settings.STORAGES, "default": store}
+    stored = tmp_path / "tenants" / "owner" / "stored.csv"
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(b"12345")
+    bodies: list[dict[str, Any]] = [
+        {"s3_path": "stored.csv"},
+        {"s3_path": "stored.csv", "size": 7},
+        {"s3_path": "yet_to_come.csv"},
+        {"s3_path": "yet_to_come.csv", "size": 0},
+    ]
+    sizes = []
+    for body in bodies:
+        response = owner.post(INGEST, ingest_body("owner", **body), format="json")
+        sizes.append(reread(UUID(response.json()["id"])).size)
+    assert sizes == [5, 7, None, 0]
+
+
+@pytest.mark.parametrize("size", [-1, 1.5, "7", True, 2**63])
+def test_a_size_that_is_none_is_refused(owner: APIClient, size: Any):
+    response = owner.post(INGEST, ingest_body("owner", size=size), format="json")
+    assert "/size" in places(assert_problem(response, 400))
 
 
 def test_an_ingest_is_accepted(owner: APIClient):

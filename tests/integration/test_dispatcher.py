@@ -7,6 +7,7 @@ from django.db import connection
 from jobs.broker import Publisher
 from jobs.dispatcher import Dispatcher
 from jobs.models import Attempt, Job, Worker
+from jobs.synthetic import SLEEP
 from quotas.models import Quota
 from tenants.models import Tenant, Tier
 from tenants.scoping import all_tenants
@@ -116,6 +117,8 @@ def test_a_new_leader_publishes_again_what_nobody_started(
     """As after a crash between the ledger's commit and the broker's confirm."""
     tenants(pool, t1=1)
     add_worker(pool, slots=2)
+    # So long that no slot looks as if it were about to be free.
+    dispatcher.estimator.observe("t1", "sleep", 60_000_000)
     running, waiting = make_job("t1"), make_job("t1")
     tick(dispatcher)
     ids = published(broker_url, pool)
@@ -306,3 +309,25 @@ def test_a_cap_of_a_tier_binds_on_all_its_tenants_together(
     tick(dispatcher)
     assert sum(in_flight("g1", "g2")) == 3
     assert in_flight("plain") == [2]
+
+
+def test_a_new_tenants_job_is_held_at_the_rate_of_its_kind_for_its_bytes(
+    dispatcher: Dispatcher, pool: str, broker_url: str
+):
+    tenants(pool, known=1, new=1)
+    add_worker(pool, slots=3)
+    make_job("known", size=1_000)
+    tick(dispatcher)
+    end(*published(broker_url, pool), seconds=0.5)
+    tick(dispatcher)
+    sized, large, unknown = (make_job("new", size=n) for n in (3_000, 10**9, None))
+    resumed = make_job("new")
+    with all_tenants(reason="test"):
+        rows = Job.objects.filter(pk=resumed.pk)
+        rows.update(progress_unit="bytes", progress_done=2_000, progress_total=4_000)
+    Worker.objects.update(slots=4)
+    tick(dispatcher)
+    held = [attempts_of(j)[0].held_us for j in (sized, large, unknown, resumed)]
+    # A large one is expected to give way after its quantum, one of unknown size is
+    # taken for an ordinary job of its kind, and what was done before is done.
+    assert held == [1_500_000, 2_000_000, SLEEP.prior_us, 1_000_000]

@@ -1,7 +1,9 @@
 """What a pool publishes, and when: no I/O, so told by hand what the ledger says."""
 
+import pytest
+
 from jobs.backlog import Head, Standing, TenantConfig
-from jobs.pool import BUNDLE_JOBS, BUNDLE_US, Bundle, Pool
+from jobs.pool import BUNDLE_JOBS, BUNDLE_US, Bundle, Cost, Pool
 
 
 def make_pool(slots: int, *tenants: str) -> Pool:
@@ -34,7 +36,7 @@ def jobs_of(bundles: list[Bundle]) -> list[list[str]]:
 
 def publish(pool: Pool, estimate_us: int) -> list[list[str]]:
     """Plan once and note everything as dispatched; returns the jobs of the bundles."""
-    bundles = pool.plan(lambda tenant, kind: estimate_us, now_us=0)
+    bundles = pool.plan(lambda head: estimate_us, now_us=0)
     for bundle in bundles:
         first = max(pool.flights, default=0)
         attempts = {pick.job: first + n for n, pick in enumerate(bundle, start=1)}
@@ -117,7 +119,7 @@ def test_a_job_that_runs_past_its_estimate_is_not_expected_to_end():
 def test_a_job_that_had_moved_costs_its_tenant_nothing():
     pool = make_pool(1, "t1")
     offer(pool, "t1", "a", "b")
-    (bundle,) = pool.plan(lambda tenant, kind: 1_000_000, now_us=0)
+    (bundle,) = pool.plan(lambda head: 1_000_000, now_us=0)
     pool.publishes(bundle, attempts={})
     assert (pool.flights, pool.outbox) == ({}, [])
     assert pool.scheduler.share("t1").used_us == 0
@@ -148,3 +150,14 @@ def test_an_attempt_that_yielded_tells_what_attempts_cost_and_a_lost_one_does_no
     )
     assert [cost.settled_us for cost in costs] == [2_000_000]
     assert back == {"t1"}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "size"), [("succeeded", 5_000), ("failed", None), ("yielded", None)]
+)
+def test_only_who_succeeded_tells_what_bytes_cost(outcome: str, size: int | None):
+    pool = make_pool(1, "t1")
+    pool.offer(Head("a", "t1", "ingest", 2, is_suspect=False, size=5_000))
+    publish(pool, 1_000_000)
+    costs, _ = pool.observe([Standing(1, outcome, 700_000, True, 700_000)])
+    assert costs == [Cost("t1", "ingest", 700_000, size)]

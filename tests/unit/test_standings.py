@@ -35,7 +35,7 @@ def offer(pool: Pool, tenant: str, *jobs: str, priority: int = 2) -> None:
 
 
 def publish(pool: Pool) -> None:
-    bundles = pool.plan(lambda tenant, kind: 1_000_000, now_us=0)
+    bundles = pool.plan(lambda head: 1_000_000, now_us=0)
     jobs = [pick.job for bundle in bundles for pick in bundle]
     attempts = {job: number for number, job in enumerate(jobs, start=1)}
     for bundle in bundles:
@@ -99,7 +99,7 @@ def test_the_longest_is_what_was_seen_held_or_assumed():
 def test_the_jobs_of_a_bundle_run_in_one_slot():
     pool = make_pool(CONFIG, slots=1)
     offer(pool, "a", "a1", "a2", "a3")
-    bundles = pool.plan(lambda tenant, kind: 1_000, now_us=0)
+    bundles = pool.plan(lambda head: 1_000, now_us=0)
     pool.publishes(bundles[0], {"a1": 1, "a2": 2, "a3": 3})
     for flight in pool.flights.values():
         flight.message.elapsed_us = 3_000
