@@ -26,7 +26,7 @@ up: venv-runtime ## Start the stack on this machine with one tenant, and print a
 	@$(PY) manage.py up $(if $(PORT),--port $(PORT))
 
 test: venv ## Run the tests on real services (ARGS="-k name" goes to pytest)
-	@$(SERVICES) -- $(PY) -m pytest $(ARGS)
+	@$(SERVICES) -- $(PY) -m pytest -n 2 $(ARGS)
 
 check: venv ## Run lint, types, contracts, migrations and tests: the whole gate
 	@failed=; \

@@ -27,11 +27,29 @@ hypothesis_settings.register_profile("long", max_examples=8_000, deadline=None)
 MARKS = {"architecture": "unit"}
 
 
+# First of all hooks: what runs the tests side by side reads the groups afterwards.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test by its folder, so that `-m unit` needs no care."""
+    """Mark every test by its folder, so that `-m unit` needs no care.
+
+    Tests that share servers or a running product are one group: they run one after
+    another, while the other process runs tests of another group, or of none.
+    """
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
         item.add_marker(MARKS.get(folder, folder))
+        if group := _group_of(item, folder):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _group_of(item: pytest.Item, folder: str) -> str | None:
+    if folder == "integration":
+        return "services"
+    if folder == "acceptance":
+        used = getattr(item, "fixturenames", ())
+        is_embedded = "embedded" in used or "[embedded" in item.name
+        return "embedded" if is_embedded else "services"
+    return None
 
 
 @pytest.fixture(autouse=True)

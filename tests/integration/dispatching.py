@@ -26,6 +26,7 @@ def add_worker(pool: str, slots: int) -> None:
 def tick(dispatcher: Dispatcher) -> None:
     """Do one whole round now, whenever the last one was."""
     dispatcher._next_round = dispatcher._next_config = 0.0
+    dispatcher.chores.hasten()
     dispatcher.tick()
     while dispatcher.term is not None and dispatcher.chores.are_due:
         dispatcher.tick()

@@ -78,7 +78,9 @@ def assert_accepted_or_refused(client: APIClient, path: str, body: bytes) -> Non
     response = client.post(path, body, content_type="application/json")
     if response.status_code == 202:
         shown = response.json()
-        assert client.get(response["Location"]).json() == shown
+        waiting = client.get(response["Location"]).json()
+        assert waiting.pop("waiting").keys() >= {"waits_for", "sentence"}
+        assert waiting == shown
         assert job_count() == before + 1
         return
     assert response.status_code in {400, 403, 413}, (response.content, body)

@@ -89,7 +89,9 @@ def test_an_ingest_is_accepted(owner: APIClient):
     assert response["Location"] == f"/jobs/{shown['id']}" == shown["links"]["self"]
     assert MOMENT.fullmatch(shown["created_at"])
     assert datetime.fromisoformat(shown["created_at"]) >= before
-    assert shown == owner.get(response["Location"]).json()
+    waiting = owner.get(response["Location"]).json()
+    assert waiting.pop("waiting")["waits_for"] == "no_workers"
+    assert shown == waiting
     assert shown == {
         "id": shown["id"],
         "tenant_id": "owner",
