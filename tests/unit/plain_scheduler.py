@@ -25,11 +25,25 @@ class PlainLevel:
     ready: dict[Any, bool] = field(default_factory=dict)
 
     def update(self, ready: dict[Any, bool]) -> None:
+        staying = {name for name in ready if not (ready[name] or self.is_new(name))}
+        present = self.present(staying)
         for name, is_behind in ready.items():
-            before = self.ready.get(name)
-            if before is None or (before and not is_behind):
-                self.times[name] = max(self.time(name), self.clock)
+            if name not in self.ready or (self.ready[name] and not is_behind):
+                self.times[name] = max(self.time(name), present)
         self.ready = ready
+
+    def is_new(self, name: object) -> bool:
+        """Whether the child could not go on as usual until now."""
+        return self.ready.get(name, True)
+
+    def present(self, staying: Iterable[object] | None = None) -> Fraction:
+        """What a newcomer is lifted to: the clock, or the first if refunds undercut it.
+
+        Whoever stands behind at its elastic limit does not count.
+        """
+        if staying is None:
+            staying = [name for name, is_behind in self.ready.items() if not is_behind]
+        return min([self.clock, *(self.time(name) for name in staying)])
 
     def time(self, name: object) -> Fraction:
         return self.times.get(name, Fraction(0))
@@ -184,7 +198,7 @@ class PlainScheduler:
         before = self.tenants.get(name)
         if before is None:
             level = self.tiers[known.tier].tenants
-            level.times[name] = level.clock
+            level.times[name] = level.present()
         else:
             known.classes, known.used_us = before.classes, before.used_us
             known.gate = before.gate
@@ -292,7 +306,8 @@ class PlainScheduler:
 
     def refresh(self, job: int, elapsed_us: int) -> None:
         if elapsed_us >= self.flights[job].charged_us:
-            self.charge(job, elapsed_us + DELTA_US)
+            ahead_us = min(DELTA_US, max(FLOOR_US, elapsed_us))
+            self.charge(job, elapsed_us + ahead_us)
 
     def settle(self, job: int, actual_us: int) -> None:
         self._add(self.flights[job], actual_us)
@@ -324,7 +339,8 @@ class PlainScheduler:
             tenant.used_us = 0
             level = self.level(name)
             is_busy = bool(self.jobs(name)) or bool(self.in_flight(name))
-            if not is_busy and tenant.gate is None and level.time(name) <= level.clock:
+            is_owing = tenant.gate is not None and tenant.gate.due_us > 0
+            if not (is_busy or is_owing or level.time(name) > level.clock):
                 # Not in the snapshot.
                 level.times[name] = level.clock
                 tenant.classes = PlainLevel()

@@ -13,7 +13,8 @@ from fractions import Fraction
 from itertools import count
 from typing import Any, Final
 
-from fairshare.scheduler import Dispatch, Priority, Rate
+from fairshare.scheduler import DELTA_US, Dispatch, Priority, Rate
+from tests.unit.snapshot_store import Store, copied
 
 #: Makes a FairScheduler of strings, or something that should behave like one.
 Make = Callable[[], Any]
@@ -156,20 +157,50 @@ def limited_time_earns_nothing(make: Make, case: Case) -> None:
     _gated_time_earns_nothing(make, case, {"rate": Rate(1, 1)}, {})
 
 
-def debt_survives_a_drain(make: Make, case: Case) -> None:
-    """One long attempt of b, and then nothing; a goes on until it has caught up."""
+def a_newcomer_owes_no_refunded_hold(make: Make, case: Case) -> None:
+    """Several attempts are taken for far dearer than they are, and settled."""
+    slot = Slot(make, replace(case, hold=100 * int(case.step)))
+    slot.offer("a", 6)
+    for job in [slot.pick().job for _ in range(4)]:
+        slot.scheduler.settle(job, case.cost_a)
+    slot.case = case
+    slot.offer("b")
+    slot.check_lag(100)
+
+
+def _in_debt(make: Make, case: Case) -> Slot:
+    """One attempt of b takes twenty times longer than another."""
     slot = Slot(make, case)
     slot.offer("b", 1)
-    debt_us = 20 * case.cost_b
-    slot.scheduler.settle(slot.pick().job, debt_us)
-    slot.offer("a")
-    slot.serve(1)
-    slot.offer("b")
-    debt = Fraction(debt_us * 1000, case.weight_b)
-    got = Fraction(0)
+    slot.scheduler.settle(slot.pick().job, 20 * case.cost_b)
+    return slot
+
+
+def _check_debt_is_paid(slot: Slot) -> None:
+    """Tenant a goes on until it has caught up with b."""
+    case = slot.case
+    debt = Fraction(20 * case.cost_b * 1000, case.weight_b)
+    got = Fraction(slot.served["a"] * 1000, case.weight_a)
     while got <= debt + 2 * case.step and slot.serve(1) == ["a"]:
         got = Fraction(slot.served["a"] * 1000, case.weight_a)
     assert abs(got - debt) <= 2 * case.step
+
+
+def debt_survives_a_drain(make: Make, case: Case) -> None:
+    slot = _in_debt(make, case)
+    slot.offer("a")
+    slot.serve(1)
+    slot.offer("b")
+    _check_debt_is_paid(slot)
+
+
+def a_newcomer_shares_nobodys_debt(make: Make, case: Case) -> None:
+    slot = _in_debt(make, case)
+    slot.offer("b")
+    slot.scheduler.remove_tenant("a")
+    slot.scheduler.set_tenant("a", weight=case.weight_a)
+    slot.offer("a")
+    _check_debt_is_paid(slot)
 
 
 def charges_are_the_costs(make: Make, case: Case) -> None:
@@ -194,6 +225,19 @@ def estimates_change_no_share(make: Make, case: Case) -> None:
     got = {t: Fraction(slot.served[t] * 1000, w) for t, w in case.weights.items()}
     # One slot: every hold is settled before the next decision.
     assert abs(got["a"] - got["b"]) <= 2 * case.step
+
+
+def a_running_job_is_charged_ahead(make: Make, case: Case) -> None:
+    """As far ahead as it has run, and no further than the step."""
+    slot = Slot(make, case)
+    slot.offer("a", 1)
+    job = slot.pick().job
+    for elapsed_us in (case.hold, 5 * case.hold, 20 * DELTA_US):
+        slot.scheduler.refresh(job, elapsed_us)
+        ahead_us = slot.scheduler.share("a").used_us - elapsed_us
+        assert 0 < ahead_us <= min(DELTA_US, elapsed_us)
+    slot.scheduler.settle(job, case.cost_a)
+    assert slot.scheduler.share("a").used_us == case.cost_a
 
 
 def a_weight_binds_on_what_waits(make: Make, case: Case) -> None:
@@ -268,6 +312,43 @@ def decisions_repeat(make: Make, case: Case) -> None:
     assert histories[0] == histories[1]
 
 
+def what_is_written_adds_up(make: Make, case: Case) -> None:
+    """Only what has changed is written, and it is the snapshot all the same."""
+    slot, store = Slot(make, case), Store()
+    slot.offer("a")
+    slot.offer("b", 1)
+    for _ in range(10):
+        slot.serve(1, refill=False)
+        slot.offer("a", 1)
+        store.keep(slot.scheduler)
+        assert store.read() == slot.scheduler.snapshot()
+
+
+def a_successor_goes_on(make: Make, case: Case) -> None:
+    """A new leader has the snapshot, what is in flight, and the same lines."""
+    slot, heir = Slot(make, case), Slot(make, case)
+    for tenant in ("a", "b"):
+        slot.offer(tenant, 60)
+    # A hold far too large leaves b behind a clock that is ahead of all.
+    slot.case = replace(case, hold=10 * case.hold)
+    started = [slot.pick() for _ in range(6)]
+    slot.case = case
+    for dispatch in started[:4]:
+        slot.scheduler.settle(dispatch.job, case.costs[dispatch.tenant])
+    heir.scheduler.resume(copied(slot.scheduler.snapshot()))
+    for job, tenant, held_us, weight, tier_weight in started[4:]:
+        heir.scheduler.restore(
+            tenant, job, held_us=held_us, weight=weight, tier_weight=tier_weight
+        )
+    known = {dispatch.job for dispatch in started}
+    for order in range(120):
+        tenant = "a" if order < 60 else "b"
+        job = f"{tenant} {order} {int(Priority.NORMAL)}"
+        if job not in known:
+            heir.scheduler.offer(tenant, job, order=order)
+    assert heir.serve(60, refill=False) == slot.serve(60, refill=False)
+
+
 LAWS: Final[dict[str, Law]] = {
     law.__name__: law
     for law in (
@@ -277,9 +358,12 @@ LAWS: Final[dict[str, Law]] = {
         paused_time_earns_nothing,
         capped_time_earns_nothing,
         limited_time_earns_nothing,
+        a_newcomer_owes_no_refunded_hold,
         debt_survives_a_drain,
+        a_newcomer_shares_nobodys_debt,
         charges_are_the_costs,
         estimates_change_no_share,
+        a_running_job_is_charged_ahead,
         a_weight_binds_on_what_waits,
         a_long_line_costs_nothing,
         splitting_earns_nothing,
@@ -287,5 +371,7 @@ LAWS: Final[dict[str, Law]] = {
         nobody_starves,
         a_cap_is_exact,
         decisions_repeat,
+        what_is_written_adds_up,
+        a_successor_goes_on,
     )
 }

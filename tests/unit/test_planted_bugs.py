@@ -24,6 +24,7 @@ MODULES = (
     "tree",
     "terms",
     "consistency",
+    "contest",
     "openings",
     "replay",
     "scheduler",
@@ -53,6 +54,15 @@ GATED = (
     "limited_time_earns_nothing",
 )
 LIFT = "if child.entry != HELD_PLACE and child.virtual_time < self.clock:"
+LIFTED = "max(child.virtual_time, self.present())"
+PRESENT = "return min(self.clock, first.virtual_time)"
+AHEAD = "min(self._delta_us, max(FLOOR_US, elapsed_us))"
+SETTLED = """        self._in_flight.remove(flight)
+        self._touched.add(flight.tenant.name)
+"""
+PICKED = """        self._in_flight.add(flight)
+        self._touched.add(name)
+"""
 UNRANK = """            if entry:
                 self.remove(child)
             return
@@ -82,7 +92,10 @@ BUGS = {
         ("idle_time_earns_nothing", "a_newcomer_has_no_credit", *GATED),
     ),
     "a drain wipes out debt": Bug(
-        (Change("tree", LIFT, "if child.entry != HELD_PLACE:"),),
+        (
+            Change("tree", LIFT, "if child.entry != HELD_PLACE:"),
+            Change("tree", LIFTED, "self.present()"),
+        ),
         ("debt_survives_a_drain",),
     ),
     "the hold is never settled": Bug(
@@ -159,6 +172,41 @@ BUGS = {
             Change("tree", KEY, "(is_behind, 0, 0, child)"),
         ),
         ("nobody_starves",),
+    ),
+    "refunded holds are a newcomer's debt": Bug(
+        (Change("tree", PRESENT, "return self.clock"),),
+        ("a_newcomer_owes_no_refunded_hold",),
+    ),
+    "a newcomer goes where the last one in debt stands": Bug(
+        (Change("tree", PRESENT, "return first.virtual_time"),),
+        ("a_newcomer_shares_nobodys_debt",),
+    ),
+    "a late job is charged a whole step ahead": Bug(
+        (Change("scheduler", AHEAD, "self._delta_us"),),
+        ("a_running_job_is_charged_ahead",),
+    ),
+    "a long job is charged twice what it ran": Bug(
+        (Change("scheduler", AHEAD, "max(FLOOR_US, elapsed_us)"),),
+        ("a_running_job_is_charged_ahead",),
+    ),
+    "a running job is not charged ahead": Bug(
+        (Change("scheduler", AHEAD, "0"),),
+        ("a_running_job_is_charged_ahead",),
+    ),
+    "what is settled is not written": Bug(
+        (
+            Change("scheduler", SETTLED, SETTLED.splitlines(keepends=True)[0]),
+            Change("scheduler", PICKED, PICKED.splitlines(keepends=True)[0]),
+        ),
+        ("what_is_written_adds_up",),
+    ),
+    "a new leader lifts all that waited": Bug(
+        (Change("replay", "node.entry = HELD_PLACE", "pass"),),
+        ("a_successor_goes_on",),
+    ),
+    "a new leader forgets who is ahead": Bug(
+        (Change("replay", "branch.clock + ahead", "branch.clock"),),
+        ("a_successor_goes_on",),
     ),
     "ties are drawn by lot": Bug(
         (

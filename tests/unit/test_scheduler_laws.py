@@ -31,6 +31,7 @@ from hypothesis import strategies as st
 
 from fairshare.scheduler import Dispatch, FairScheduler, Snapshot
 from tests.unit.scheduler_laws import LAWS, MS, Case
+from tests.unit.snapshot_store import copied
 
 # Every tenant's weight divides a tick, so that no law needs room for rounding.
 WEIGHTS = st.sampled_from([250, 500, 1000, 2000, 3000, 4000, 8000])
@@ -109,9 +110,9 @@ def test_a_replay_gives_the_same_virtual_times(
     """A new leader charges what the ledger has since the snapshot, in order."""
     leader = Leader({"a": weight_a, "b": weight_b, "c": 1000})
     leader.work(data, 3)
-    text, known = leader.scheduler.snapshot().to_json(), set(leader.settled)
+    snapshot, known = copied(leader.scheduler.snapshot()), set(leader.settled)
     leader.work(data, 15)
-    successor = leader.successor(Snapshot.from_json(text), known)
+    successor = leader.successor(snapshot, known)
     for tenant in leader.weights:
         before, after = leader.scheduler.share(tenant), successor.share(tenant)
         assert after.virtual_time == before.virtual_time

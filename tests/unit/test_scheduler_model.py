@@ -16,8 +16,9 @@ from hypothesis.stateful import (
     rule,
 )
 
-from fairshare.scheduler import DELTA_US, FairScheduler, Priority, Rate, Snapshot
+from fairshare.scheduler import DELTA_US, FairScheduler, Priority, Rate
 from tests.unit.plain_scheduler import PlainScheduler, PlainTenant
+from tests.unit.snapshot_store import Store
 
 TICKS_PER_US = 720_720_000
 
@@ -42,6 +43,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.next_job = count()
         self.now_us = 0
         self.clocks: dict[str, int] = {}
+        self.store = Store()
 
     @initialize()
     def create(self) -> None:
@@ -179,16 +181,22 @@ class SchedulerMachine(RuleBasedStateMachine):
     # A new leader
 
     @rule()
+    def write_what_has_changed(self) -> None:
+        """All that was ever written adds up to the snapshot of now."""
+        self.store.keep(self.scheduler)
+        assert self.store.read() == self.scheduler.snapshot()
+
+    @rule()
     def start_again(self) -> None:
         """Rebuild the scheduler from a snapshot, the ledger and the backlog."""
-        text = self.scheduler.snapshot().to_json()
+        self.write_what_has_changed()
         rebuilt: FairScheduler[int] = FairScheduler()
         for name, tier in self.plain.tiers.items():
             rebuilt.set_tier(name, weight=tier.weight, cap=tier.cap)
         for name, tenant in self.plain.tenants.items():
             rate = None if tenant.gate is None else tenant.gate.rate
             self._set_tenant(rebuilt, name, tenant, rate)
-        rebuilt.resume(Snapshot.from_json(text))
+        rebuilt.resume(self.store.read())
         for job, flight in self.plain.flights.items():
             rebuilt.restore(
                 flight.tenant,

@@ -1,34 +1,14 @@
 """Writing only what has changed leaves the same snapshot as writing all of it."""
 
-from dataclasses import dataclass, field
 from random import Random
 
 import pytest
 
-from fairshare.scheduler import Dispatch, FairScheduler, Rate, Snapshot
+from fairshare.scheduler import Dispatch, FairScheduler, Rate
+from tests.unit.snapshot_store import Store
 
 SECOND = 1_000_000
 TENANTS = "abcdefgh"
-
-
-@dataclass
-class Store:
-    """What was written, as a database would have it."""
-
-    shared: str = ""
-    tenants: dict[str, str] = field(default_factory=dict)
-
-    def keep(self, scheduler: FairScheduler[int]) -> None:
-        snapshot, gone = scheduler.changes()
-        self.shared = snapshot.shared_json()
-        self.tenants.update(snapshot.tenants_json())
-        for tenant in gone:
-            self.tenants.pop(tenant, None)
-
-    def read(self) -> Snapshot:
-        kept = Snapshot.from_json(self.shared, self.tenants)
-        matter = {n: state for n, state in kept.tenants.items() if kept.matters(state)}
-        return kept._replace(tenants=matter)
 
 
 class Product:
