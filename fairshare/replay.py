@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 
 from fairshare.snapshot import ClassState, Snapshot, TenantState, TierState
 from fairshare.tree import (
-    HELD_PLACE,
     Branch,
     Flight,
     Node,
@@ -116,8 +115,7 @@ class Replay:
         """
         lost = {tenant.name for tenant in self._tenants if _loses(tenant)}
         for node in self.given:
-            if node.entry == HELD_PLACE:
-                node.entry = None
+            node.is_held = False
         for tenant in self._tenants:
             tenant.forget_queues_if_drained()
         self.given.clear()
@@ -126,8 +124,7 @@ class Replay:
 
     def _give(self, node: Node, virtual_time: int, is_ready: bool) -> None:
         node.virtual_time = virtual_time
-        if is_ready:
-            node.entry = HELD_PLACE
+        node.is_held = is_ready
         self.given.add(node)
 
     def _resume_tenant(
@@ -148,12 +145,13 @@ class Replay:
 def _loses(tenant: Tenant) -> bool:
     """Return whether the tenant holds a place for work, or a class, and has none."""
     nodes = [tenant.node, *(queue.node for queue in tenant.queues.values())]
-    return any(node.entry == HELD_PLACE for node in nodes) or tenant.is_drained()
+    is_held = any(node.is_held and node.entry is None for node in nodes)
+    return is_held or tenant.is_drained()
 
 
 def _is_ready(node: Node) -> bool:
     """Return whether the node is ranked, or holds the place that it had."""
-    return node.entry is not None
+    return node.entry is not None or node.is_held
 
 
 def _tenant_state(tenant: Tenant, settled: Mapping[Node, int]) -> TenantState:

@@ -42,9 +42,6 @@ TICKS_PER_US = 720_720_000
 NO_LIMIT = 1_000_000_000
 """More in flight than any pool has; small, as CPython compares small numbers faster."""
 
-HELD_PLACE: tuple[Any, ...] = ()
-"""The entry of a node that was ready in a snapshot and is not ranked again yet."""
-
 
 class Priority(IntEnum):
     """Which of one tenant's own jobs goes first. Never a claim on another tenant."""
@@ -90,6 +87,7 @@ class Node(Ranked):
         "head",
         "in_flight",
         "is_behind",
+        "is_held",
         "limit",
         "name",
         "parent",
@@ -113,6 +111,7 @@ class Node(Ranked):
         self.head: Waiting | None = None  # the job it would start next
         self.tie: Any = None  # breaks ties of virtual time
         self.is_behind = False  # its head waits for an elastic limit further down
+        self.is_held = False  # it was ready in a snapshot, and is not lifted again
 
     def __lt__(self, other: "Node") -> bool:
         return self.name < other.name
@@ -167,7 +166,7 @@ class Branch(Ranking[Node]):
                 self.remove(child)
             return
         is_behind = child.is_behind or child.in_flight >= child.elastic_limit
-        if not entry or (entry[0] and not is_behind):
+        if entry is None or (entry[0] and not is_behind):
             self._let_in(child)
         if is_behind:
             child.bar = 0
@@ -178,15 +177,16 @@ class Branch(Ranking[Node]):
 
     def remove(self, child: Node) -> None:
         """Let the child compete here no more, until it is placed again."""
-        if child.entry:
+        if child.entry is not None:
             self.ready_weight -= child.weight
+            child.is_held = False
         self.go_by(self.discard(child))
 
     def _let_in(self, child: Node) -> None:
-        """Lift a child that earned nothing until now, unless it holds its place."""
-        if not child.entry:
+        """Lift a child that earned nothing until now."""
+        if child.entry is None:
             self.ready_weight += child.weight
-        if child.entry != HELD_PLACE and child.virtual_time < self.clock:
+        if child.virtual_time < self.clock and not child.is_held:
             child.virtual_time = max(child.virtual_time, self.present())
 
     def go_by(self, first: Node | None) -> None:
@@ -250,6 +250,7 @@ class Tenant:
         "branch",
         "cap",
         "elastic_cap",
+        "has_moved",
         "is_paused",
         "name",
         "node",
@@ -267,6 +268,7 @@ class Tenant:
         self.cap: int | None = None
         self.elastic_cap: int | None = None
         self.is_paused = False
+        self.has_moved = False  # to another tier, ever
         self.used_us = 0
         self.rate_gate: RateGate | None = None
         self.queues: dict[int, Queue] = {}  # by priority
@@ -301,7 +303,7 @@ class Tenant:
         ahead = node.virtual_time - before.branch.clock
         before.branch.remove(node)
         place(before.node)
-        self.tier, node.parent = tier, tier.branch
+        self.tier, node.parent, self.has_moved = tier, tier.branch, True
         node.virtual_time = tier.branch.clock + ahead
         self.forget_paths()
 
@@ -456,7 +458,8 @@ class Flight:
         """
         added_us = total_us - self.charged_us
         self.charged_us = total_us
-        self.tenant.used_us += added_us
+        tenant = self.tenant
+        tenant.used_us += added_us
         for node, ticks in self.path:
             branch = node.parent
             node.in_flight = in_flight = node.in_flight + started
@@ -467,26 +470,26 @@ class Flight:
             time = node.virtual_time
             if is_served:
                 if time > branch.clock:
-                    branch.clock = time
-                branch.floor = branch.clock
+                    branch.clock = branch.floor = time
+                else:
+                    branch.floor = branch.clock
             node.virtual_time = time = time + added_us * ticks
             node.entry = key = (False, time, node.tie, node)
             heap = branch.heap
-            standing: Any = node.standing
-            if heap[0] is standing:
+            if heap[0] is node.standing:
                 node.standing = key
                 heapreplace(heap, key)
                 entry = heap[0]
-                first = entry[3]
+                first: Any = entry[3]
                 if first.entry is not entry:
                     first = branch.surface()
                 above = branch.node
                 above.head = head = first.head
                 above.tie = head[0]
-            elif key < standing and branch.put(key) is node:
+            elif key < node.standing and branch.put(key) is node:  # type: ignore[operator]
                 branch.go_by(node)
-        if (tier := self.tenant.tier.node) is not self.path[2][0]:
-            place(tier)  # the tenant has moved there since
+        if tenant.has_moved:
+            place(tenant.tier.node)  # the path may lead through another tier
 
 
 def place(node: Node) -> None:

@@ -53,7 +53,7 @@ GATED = (
     "capped_time_earns_nothing",
     "limited_time_earns_nothing",
 )
-LIFT = "if child.entry != HELD_PLACE and child.virtual_time < self.clock:"
+LIFT = "if child.virtual_time < self.clock and not child.is_held:"
 LIFTED = "max(child.virtual_time, self.present())"
 PRESENT = "return min(self.clock, first.virtual_time)"
 AHEAD = "min(self._delta_us, max(FLOOR_US, elapsed_us))"
@@ -88,12 +88,12 @@ BUGS = {
         ("a_newcomer_has_no_credit", "a_stalled_tenant_holds_nobody_back"),
     ),
     "the clock stands still": Bug(
-        (Change("tree", "branch.clock = time\n", "pass\n"),),
+        (Change("tree", "branch.clock = branch.floor = time\n", "pass\n"),),
         ("idle_time_earns_nothing", "a_newcomer_has_no_credit", *GATED),
     ),
     "a drain wipes out debt": Bug(
         (
-            Change("tree", LIFT, "if child.entry != HELD_PLACE:"),
+            Change("tree", LIFT, "if not child.is_held:"),
             Change("tree", LIFTED, "self.present()"),
         ),
         ("debt_survives_a_drain",),
@@ -135,7 +135,7 @@ BUGS = {
                 UNRANK.replace(
                     "            return\n",
                     "            if child.head is not None:\n"
-                    "                child.entry = HELD_PLACE\n"
+                    "                child.is_held = True\n"
                     "            return\n",
                 ),
             ),
@@ -201,7 +201,7 @@ BUGS = {
         ("what_is_written_adds_up",),
     ),
     "a new leader lifts all that waited": Bug(
-        (Change("replay", "node.entry = HELD_PLACE", "pass"),),
+        (Change("replay", "node.is_held = is_ready", "pass"),),
         ("a_successor_goes_on",),
     ),
     "a new leader forgets who is ahead": Bug(

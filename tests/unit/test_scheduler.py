@@ -492,6 +492,29 @@ def test_rebuilt_scheduler_decides_as_the_lost_one() -> None:
     assert picked(rebuilt, 9) == picked(lost, 9)
 
 
+def test_rebuilt_tier_keeps_its_place_whoever_is_offered_first() -> None:
+    """A tenant at its elastic cap comes back first; its tier is not behind for it."""
+    lost: FairScheduler[str] = FairScheduler()
+    rebuilt: FairScheduler[str] = FairScheduler()
+    for scheduler in (lost, rebuilt):
+        scheduler.set_tier("gold", weight=1000)
+        scheduler.set_tenant("plain", weight=1000)
+        scheduler.set_tenant("elastic", weight=1000, elastic_cap=0)
+        scheduler.set_tenant("golden", weight=1000, tier="gold")
+    for tenant in ("golden", "plain", "elastic"):
+        offer(lost, tenant, 3)
+    golden, plain, again = (lost.pick(MS) for _ in range(3))
+    assert [golden.tenant, plain.tenant, again.tenant] == ["golden", "plain", "golden"]
+    for dispatch, cost_us in ((golden, MS), (again, MS), (plain, 0)):
+        lost.settle(dispatch.job, cost_us)
+    snapshot = lost.snapshot()
+    assert snapshot.tiers["standard"].virtual_time < snapshot.clock
+    rebuilt.resume(snapshot)
+    for tenant in ("elastic", "plain", "golden"):
+        offer(rebuilt, tenant, 1)
+    assert rebuilt.snapshot().tiers == snapshot.tiers
+
+
 def test_rebuild_without_a_snapshot_banks_no_credit() -> None:
     scheduler: FairScheduler[str] = FairScheduler()
     for tenant in ("used", "unused"):
