@@ -14,24 +14,22 @@ def check(
     root: Branch,
     tiers: Mapping[str, Tier],
     tenants: Mapping[str, Tenant],
-    jobs: Mapping[Any, Waiting | Flight],
+    waiting: Mapping[Any, Waiting],
+    flights: Mapping[Any, Flight],
 ) -> None:
     """Assert invariants 1 to 5 of `fairshare.scheduler`; O(all jobs)."""
-    flights = [job for job in jobs.values() if isinstance(job, Flight)]
     nodes = [tier.node for tier in tiers.values()]
     root.check_children(nodes)
-    _check_flights([*nodes, *_below(tenants.values())], tenants.values(), flights)
+    nodes += _below(tenants.values())
+    _check_flights(nodes, tenants.values(), flights.values())
     for tier in tiers.values():
         tier.branch.check_children([t.node for t in tenants.values() if t.tier is tier])
     for tenant in tenants.values():
         tenant.check_invariants()
         _check_gate(tenant)
-    waiting = _waiting(tenants.values())
-    assert len(jobs) == len(waiting) + len(flights)
-    for job, queue in waiting.items():
-        known = jobs[job]
-        assert not isinstance(known, Flight)
-        assert known[-1] is queue
+    queues = _queues(tenants.values())
+    assert {job: known[-1] for job, known in waiting.items()} == queues
+    assert not waiting.keys() & flights.keys()
 
 
 def _below(tenants: Iterable[Tenant]) -> Iterable[Node]:
@@ -41,7 +39,7 @@ def _below(tenants: Iterable[Tenant]) -> Iterable[Node]:
             yield queue.node
 
 
-def _waiting(tenants: Iterable[Tenant]) -> dict[Any, Queue]:
+def _queues(tenants: Iterable[Tenant]) -> dict[Any, Queue]:
     queues = (queue for tenant in tenants for queue in tenant.queues.values())
     return {job: queue for queue in queues for job in queue.jobs()}
 

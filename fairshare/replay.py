@@ -123,8 +123,7 @@ class Replay:
         return lost
 
     def _give(self, node: Node, virtual_time: int, is_ready: bool) -> None:
-        node.virtual_time = virtual_time
-        node.is_held = is_ready
+        node.virtual_time, node.is_held = virtual_time, is_ready
         self.given.add(node)
 
     def _resume_tenant(
@@ -145,13 +144,15 @@ class Replay:
 def _loses(tenant: Tenant) -> bool:
     """Return whether the tenant holds a place for work, or a class, and has none."""
     nodes = [tenant.node, *(queue.node for queue in tenant.queues.values())]
-    is_held = any(node.is_held and node.entry is None for node in nodes)
-    return is_held or tenant.is_drained()
+    return (
+        any(node.is_held and node.entry is None for node in nodes)
+        or tenant.is_drained()
+    )
 
 
 def _is_ready(node: Node) -> bool:
     """Return whether the node is ranked, or holds the place that it had."""
-    return node.entry is not None or node.is_held
+    return node.is_held or node.entry is not None
 
 
 def _tenant_state(tenant: Tenant, settled: Mapping[Node, int]) -> TenantState:

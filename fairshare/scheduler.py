@@ -158,8 +158,8 @@ class FairScheduler(Generic[JobT]):
         self._root = Branch(Node("root", WEIGHT_ONE, parent=None))
         self._tiers: dict[str, Tier] = {}
         self._tenants: dict[str, Tenant] = {}
-        self._jobs: dict[JobT, Waiting | Flight] = {}
-        self._in_flight: set[Flight] = set()
+        self._waiting: dict[JobT, Waiting] = {}
+        self._flights: dict[JobT, Flight] = {}
         self._serial = 0
         self._openings = Openings()
         self._replay = Replay()
@@ -233,7 +233,7 @@ class FairScheduler(Generic[JobT]):
             raise TenantInFlight(f"{tenant} has {node.in_flight} attempts in flight")
         for queue in known.queues.values():
             for job in queue.jobs():
-                del self._jobs[job]
+                del self._waiting[job]
         self._openings.set_rate(known, None)
         known.tier.branch.remove(node)
         place(known.tier.node)
@@ -258,11 +258,11 @@ class FairScheduler(Generic[JobT]):
         unknown priority.
         """
         known = self._tenant(tenant)
-        if job in self._jobs:
+        if job in self._waiting or job in self._flights:
             return False
         queue = known.queue(priority)
         self._serial += 1
-        waiting = self._jobs[job] = (order, self._serial, job, queue)
+        waiting = self._waiting[job] = (order, self._serial, job, queue)
         if queue.add(waiting):
             place(queue.node)
             self._touched.add(tenant)
@@ -272,10 +272,9 @@ class FairScheduler(Generic[JobT]):
 
     def withdraw(self, job: JobT) -> bool:
         """Forget a waiting job that may not start; return whether it was known."""
-        waiting = self._jobs.get(job)
-        if waiting is None or isinstance(waiting, Flight):
+        waiting = self._waiting.pop(job, None)
+        if waiting is None:
             return False
-        del self._jobs[job]
         queue = waiting[-1]
         queue.withdraw(waiting)
         place(queue.node)
@@ -319,9 +318,9 @@ class FairScheduler(Generic[JobT]):
             self._openings.take(owner, now_us)
         if tenant is not None:
             owner.branch.serve(queue.node)
-        flight = self._jobs[job] = Flight(owner, queue.path or queue.find_path())
+        del self._waiting[job]
+        flight = self._flights[job] = Flight(owner, queue.path or queue.find_path())
         flight.charge(cost, 1, tenant is None)
-        self._in_flight.add(flight)
         self._touched.add(name)
         weight, tier_weight = owner.node.weight, owner.tier.node.weight
         return new_dispatch((job, name, cost, weight, tier_weight))
@@ -346,8 +345,7 @@ class FairScheduler(Generic[JobT]):
         if type(actual_us) is not int or actual_us < 0:
             checked_cost(actual_us)
         flight.charge(actual_us, -1, False)
-        del self._jobs[job]
-        self._in_flight.remove(flight)
+        del self._flights[job]
         self._touched.add(flight.tenant.name)
         if flight.tenant.node.head is None:
             flight.tenant.forget_queues_if_drained()
@@ -363,7 +361,8 @@ class FairScheduler(Generic[JobT]):
 
         O(n) in tenants and in attempts in flight.
         """
-        return replay.take(self._root, self._tiers, self._tenants, self._in_flight)
+        flights = self._flights.values()
+        return replay.take(self._root, self._tiers, self._tenants, flights)
 
     def changes(self) -> Changes:
         """Return what has changed since the last call, or since `resume`.
@@ -371,7 +370,8 @@ class FairScheduler(Generic[JobT]):
         O(n) in attempts in flight, and in tenants touched since.
         """
         touched = {t: self._tenants[t] for t in self._touched if t in self._tenants}
-        snapshot = replay.take(self._root, self._tiers, touched, self._in_flight)
+        flights = self._flights.values()
+        snapshot = replay.take(self._root, self._tiers, touched, flights)
         gone = [name for name in self._touched if name not in snapshot.tenants]
         self._touched = set()
         return Changes(snapshot, gone)
@@ -404,13 +404,13 @@ class FairScheduler(Generic[JobT]):
         Raises UnknownTenant or JobAlreadyKnown.
         """
         known = self._tenant(tenant)
-        if job in self._jobs:
+        if job in self._waiting or job in self._flights:
             raise JobAlreadyKnown(f"{job!r} is waiting or in flight")
         path = known.queue(priority).path_then(weight, tier_weight)
         self._replay.lift(known, path)
-        flight = self._jobs[job] = Flight(known, path)
+        flight = Flight(known, path)
         flight.charge(checked_cost(held_us), 1, True)
-        self._in_flight.add(flight)
+        self._flights[job] = flight
         self._touched.add(tenant)
 
     def charge(
@@ -480,7 +480,9 @@ class FairScheduler(Generic[JobT]):
 
     def check_invariants(self) -> None:
         """Assert invariants 1 to 5 of the module; for tests, O(all jobs)."""
-        consistency.check(self._root, self._tiers, self._tenants, self._jobs)
+        consistency.check(
+            self._root, self._tiers, self._tenants, self._waiting, self._flights
+        )
         self._openings.check_invariants()
 
     # Private
@@ -498,8 +500,8 @@ class FairScheduler(Generic[JobT]):
         return node
 
     def _flight(self, job: JobT) -> Flight:
-        flight = self._jobs.get(job)
-        if not isinstance(flight, Flight):
+        flight = self._flights.get(job)
+        if flight is None:
             raise UnknownJob(f"{job!r} is not in flight")
         return flight
 

@@ -111,7 +111,7 @@ class Node(Ranked):
         self.head: Waiting | None = None  # the job it would start next
         self.tie: Any = None  # breaks ties of virtual time
         self.is_behind = False  # its head waits for an elastic limit further down
-        self.is_held = False  # it was ready in a snapshot, and is not lifted again
+        self.is_held = False  # was ready in a snapshot, and no pick has followed yet
 
     def __lt__(self, other: "Node") -> bool:
         return self.name < other.name
@@ -183,10 +183,10 @@ class Branch(Ranking[Node]):
         self.go_by(self.discard(child))
 
     def _let_in(self, child: Node) -> None:
-        """Lift a child that earned nothing until now."""
-        if child.entry is None:
+        """Lift a child that earned nothing until now, unless its place is held."""
+        if not child.entry:
             self.ready_weight += child.weight
-        if child.virtual_time < self.clock and not child.is_held:
+        if not child.is_held and child.virtual_time < self.clock:
             child.virtual_time = max(child.virtual_time, self.present())
 
     def go_by(self, first: Node | None) -> None:
