@@ -2,7 +2,18 @@
 
 Until the first pick, every node that a snapshot or a replay gave a virtual time is
 remembered: one that was ready in the snapshot keeps its place, one that was idle is
-lifted to the clock once, when it is first charged, as it was when it became ready.
+lifted once, when it is first charged, as it was when it became ready. A tenant that
+the snapshot does not name begins as a newcomer.
+
+Limits
+    Exact for nodes that had work throughout: their charges are sums. For others, what
+    they were lifted to cannot be told from the ledger: it depends on the holds that
+    were open then. One that was idle in the snapshot and was charged since is lifted
+    to the clock, one whose work came since, and before the first pick, to the first
+    of those whose work was offered before its own. An idle tenant between the first
+    ready one and the clock was a little in debt, and begins as a newcomer all the
+    same. Each of these is off by what the clock is ahead of the first ready one, which
+    holds found too large have left there, and only once for each leader.
 """
 
 from collections.abc import Iterable, Mapping
@@ -85,8 +96,10 @@ class Replay:
             if (state := snapshot.tiers.get(name)) is not None:
                 tier.branch.clock, tier.branch.floor = state.clock, state.floor
                 self._give(tier.node, state.virtual_time, state.is_ready)
+        presents = _presents(snapshot)
         for name, tenant in tenants.items():
-            tenant.node.virtual_time = tenant.tier.branch.clock
+            clock = tenant.tier.branch.clock
+            tenant.node.virtual_time = presents.get(tenant.tier.name, clock)
             kept = snapshot.tenants.get(name)
             if kept is not None and snapshot.matters(kept):
                 self._resume_tenant(tenant, kept, snapshot)
@@ -139,6 +152,15 @@ class Replay:
         if tenant.rate_gate is not None:
             tenant.rate_gate.resume(due_us=state.due_us, seen_us=state.seen_us)
             tenant.update_limits()
+
+
+def _presents(snapshot: Snapshot) -> dict[str, int]:
+    """Return what a newcomer of each tier is lifted to; see `Branch.present`."""
+    presents = {name: tier.clock for name, tier in snapshot.tiers.items()}
+    for state in snapshot.tenants.values():
+        if state.is_ready and state.virtual_time < presents[state.tier]:
+            presents[state.tier] = state.virtual_time
+    return presents
 
 
 def _loses(tenant: Tenant) -> bool:

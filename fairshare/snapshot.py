@@ -1,8 +1,8 @@
 """What a scheduler leaves behind, so that another one can go on where it stopped.
 
 Virtual times are without the charges of attempts in flight: an attempt settled later
-is charged in full, and one still in flight is restored in full. A node that is not
-listed stood at its parent's clock or behind it, with nothing to do.
+is charged in full, and one still in flight is restored in full. A tenant that is not
+listed stood at its tier's clock or behind it, with nothing to do: a newcomer.
 """
 
 import json

@@ -331,10 +331,17 @@ class PlainScheduler:
 
     # Starting again
 
+    @staticmethod
+    def newcomer(tier: PlainTier) -> Fraction:
+        """Where a new leader lets those start that the snapshot does not name."""
+        level = tier.tenants
+        return level.present(level.ready)
+
     def start_again(self) -> None:
         """Be what a new leader makes of a snapshot and the attempts in flight."""
         for flight in self.flights.values():
             self._add(flight, 0)
+        newcomers = {name: self.newcomer(tier) for name, tier in self.tiers.items()}
         for name, tenant in self.tenants.items():
             tenant.used_us = 0
             level = self.level(name)
@@ -342,7 +349,7 @@ class PlainScheduler:
             is_owing = tenant.gate is not None and tenant.gate.due_us > 0
             if not (is_busy or is_owing or level.time(name) > level.clock):
                 # Not in the snapshot.
-                level.times[name] = level.clock
+                level.times[name] = newcomers[tenant.tier]
                 tenant.classes = PlainLevel()
         for flight in self.flights.values():
             flight.tier = self.tenants[flight.tenant].tier

@@ -157,15 +157,28 @@ def limited_time_earns_nothing(make: Make, case: Case) -> None:
     _gated_time_earns_nothing(make, case, {"rate": Rate(1, 1)}, {})
 
 
-def a_newcomer_owes_no_refunded_hold(make: Make, case: Case) -> None:
-    """Several attempts are taken for far dearer than they are, and settled."""
+def _refunded(make: Make, case: Case) -> Slot:
+    """Several attempts of a were taken for far dearer than they were, and settled."""
     slot = Slot(make, replace(case, hold=100 * int(case.step)))
     slot.offer("a", 6)
     for job in [slot.pick().job for _ in range(4)]:
         slot.scheduler.settle(job, case.cost_a)
     slot.case = case
+    return slot
+
+
+def a_newcomer_owes_no_refunded_hold(make: Make, case: Case) -> None:
+    slot = _refunded(make, case)
     slot.offer("b")
     slot.check_lag(100)
+
+
+def a_newcomer_owes_none_to_a_successor(make: Make, case: Case) -> None:
+    slot, heir = _refunded(make, case), Slot(make, case)
+    heir.scheduler.resume(copied(slot.scheduler.snapshot()))
+    heir.offer("a")
+    heir.offer("b")
+    heir.check_lag(100)
 
 
 def _in_debt(make: Make, case: Case) -> Slot:
@@ -359,6 +372,7 @@ LAWS: Final[dict[str, Law]] = {
         capped_time_earns_nothing,
         limited_time_earns_nothing,
         a_newcomer_owes_no_refunded_hold,
+        a_newcomer_owes_none_to_a_successor,
         debt_survives_a_drain,
         a_newcomer_shares_nobodys_debt,
         charges_are_the_costs,

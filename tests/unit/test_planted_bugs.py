@@ -202,6 +202,10 @@ BUGS = {
         (Change("replay", "= virtual_time, is_ready", "= virtual_time, False"),),
         ("a_successor_goes_on",),
     ),
+    "a new leader makes newcomers pay": Bug(
+        (Change("replay", "presents.get(tenant.tier.name, clock)", "clock"),),
+        ("a_newcomer_owes_none_to_a_successor",),
+    ),
     "a new leader forgets who is ahead": Bug(
         (Change("replay", "branch.clock + ahead", "branch.clock"),),
         ("a_successor_goes_on",),
