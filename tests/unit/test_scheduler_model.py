@@ -210,6 +210,8 @@ class SchedulerMachine(RuleBasedStateMachine):
             rebuilt.offer(owner, job, order=order, priority=priority)
         self.scheduler = rebuilt
         self.plain.start_again()
+        self.numbers_agree()
+        self._pick(0, None)  # until then, nobody loses the place it had
 
     # What always holds
 
