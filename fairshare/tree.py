@@ -179,7 +179,7 @@ class Branch(Ranking[Node]):
         """Let the child compete here no more, until it is placed again."""
         if child.entry is not None:
             self.ready_weight -= child.weight
-            child.is_held = False
+        child.is_held = False
         self.go_by(self.discard(child))
 
     def _let_in(self, child: Node) -> None:

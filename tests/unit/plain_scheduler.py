@@ -23,18 +23,21 @@ class PlainLevel:
     times: dict[Any, Fraction] = field(default_factory=dict)
     #: Those that may start a job; whether all others go before them.
     ready: dict[Any, bool] = field(default_factory=dict)
+    #: Those of them that a new leader takes over, until its first pick.
+    held: set[Any] = field(default_factory=set)
 
     def update(self, ready: dict[Any, bool]) -> None:
-        staying = {name for name in ready if not (ready[name] or self.is_new(name))}
-        present = self.present(staying)
+        present = self.present(
+            name
+            for name, is_behind in ready.items()
+            if not (is_behind or self.ready.get(name, True))
+        )
         for name, is_behind in ready.items():
-            if name not in self.ready or (self.ready[name] and not is_behind):
+            goes_on = name in self.ready and (is_behind or not self.ready[name])
+            if not (goes_on or name in self.held):
                 self.times[name] = max(self.time(name), present)
         self.ready = ready
-
-    def is_new(self, name: object) -> bool:
-        """Whether the child could not go on as usual until now."""
-        return self.ready.get(name, True)
+        self.held &= ready.keys()
 
     def present(self, staying: Iterable[object] | None = None) -> Fraction:
         """What a newcomer is lifted to: the clock, or the first if refunds undercut it.
@@ -140,6 +143,11 @@ class PlainScheduler:
 
     def tier_in_flight(self, name: str) -> int:
         return sum(flight.tier == name for flight in self.flights.values())
+
+    def levels(self) -> Iterable[PlainLevel]:
+        yield self.root
+        yield from (tier.tenants for tier in self.tiers.values())
+        yield from (tenant.classes for tenant in self.tenants.values())
 
     def level(self, tenant: str) -> PlainLevel:
         return self.tiers[self.tenants[tenant].tier].tenants
@@ -276,6 +284,8 @@ class PlainScheduler:
     def pick(
         self, cost_us: int, now_us: int, tenant: str | None = None
     ) -> tuple[str, int] | None:
+        for level in self.levels():
+            level.held.clear()
         for known in self.tenants.values():
             gate = known.gate
             if gate is not None and gate.is_watched and gate.opens_us <= now_us:
@@ -360,4 +370,6 @@ class PlainScheduler:
             ):
                 level.clock = level.floor = max(level.clock, level.time(child))
             self._add(flight, flight.held_us)
+        for level in self.levels():
+            level.held = set(level.ready)
         self.update()
