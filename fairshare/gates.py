@@ -87,6 +87,11 @@ class RateGate(Ranked):
         self.due_us = max(self.due_us, self.seen_us) + self.rate.interval_us
         self.is_shut = self.opens_us > self.seen_us
 
+    def open(self) -> None:
+        """Let the next one follow; for when its time has come."""
+        self.seen_us = max(self.seen_us, self.opens_us)
+        self.is_shut = False
+
     def change(self, rate: Rate) -> None:
         """Go on at another rate, owing as many dispatches as before."""
         owed_us = max(0, self.due_us - self.seen_us)

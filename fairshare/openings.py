@@ -57,7 +57,7 @@ class Openings:
         """Open the gates whose time has come, and return whose they were."""
         while (gate := self._shut.first()) is not None and gate.opens_us <= now_us:
             self._discard(gate)
-            gate.is_shut = False
+            gate.open()
             yield gate.tenant
 
     def next_us(self, tenants: Mapping[str, Tenant]) -> int | None:

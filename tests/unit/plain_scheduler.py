@@ -289,6 +289,7 @@ class PlainScheduler:
         for known in self.tenants.values():
             gate = known.gate
             if gate is not None and gate.is_watched and gate.opens_us <= now_us:
+                gate.seen_us = max(gate.seen_us, gate.opens_us)
                 gate.is_shut = gate.is_watched = False
         self.update()
         if not self.root.ready if tenant is None else not self.may_start(tenant):

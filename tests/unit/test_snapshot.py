@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from fairshare.scheduler import Dispatch, FairScheduler, Rate
+from fairshare.scheduler import Dispatch, FairScheduler, Gate, Rate
 from tests.unit.snapshot_store import Store
 
 SECOND = 1_000_000
@@ -143,3 +143,25 @@ def test_a_removed_tenant_is_gone() -> None:
     assert set(scheduler.changes().snapshot.tenants) == {"a"}
     scheduler.remove_tenant("a")
     assert scheduler.changes().gone == ["a"]
+
+
+def test_a_gate_that_has_opened_is_open_to_a_new_leader() -> None:
+    """So its tenant keeps the place that it waits in."""
+    leaders: list[FairScheduler[int]] = [FairScheduler(), FairScheduler()]
+    for scheduler in leaders:
+        scheduler.set_tenant("a", weight=1000, rate=Rate(1000, 1))
+        scheduler.set_tenant("b", weight=1000)
+    old, new = leaders
+    for job in range(2):
+        old.offer("a", job, order=job)
+        old.offer("b", 2 + job, order=2 + job)
+    first = old.pick(5 * SECOND, now_us=1)
+    second = old.pick(SECOND, now_us=2 * SECOND)
+    assert first
+    assert second
+    assert (first.tenant, second.tenant) == ("a", "b")
+    new.resume(old.snapshot())
+    for job, tenant, held_us, weight, _ in (first, second):
+        new.restore(tenant, job, held_us=held_us, weight=weight)
+    new.offer("a", 1, order=1)
+    assert old.share("a").gate is new.share("a").gate is Gate.TURN
