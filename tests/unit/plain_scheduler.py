@@ -355,6 +355,8 @@ class PlainScheduler:
         newcomers = {name: self.newcomer(tier) for name, tier in self.tiers.items()}
         for name, tenant in self.tenants.items():
             tenant.used_us = 0
+            if tenant.gate is not None:
+                tenant.gate.is_watched = tenant.gate.is_shut
             level = self.level(name)
             is_busy = bool(self.jobs(name)) or bool(self.in_flight(name))
             is_owing = tenant.gate is not None and tenant.gate.due_us > 0
