@@ -10,6 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from hypothesis import settings as hypothesis_settings
+from xdist.scheduler import LoadScopeScheduling
 
 from jobs import handlers, synthetic
 
@@ -27,29 +28,29 @@ hypothesis_settings.register_profile("long", max_examples=8_000, deadline=None)
 MARKS = {"architecture": "unit"}
 
 
-# First of all hooks: what runs the tests side by side reads the groups afterwards.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test by its folder, so that `-m unit` needs no care.
-
-    Tests that share servers or a running product are one group: they run one after
-    another, while the other process runs tests of another group, or of none.
-    """
+    """Mark every test by its folder, so that `-m unit` needs no care."""
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
         item.add_marker(MARKS.get(folder, folder))
-        if group := _group_of(item, folder):
-            item.add_marker(pytest.mark.xdist_group(group))
 
 
-def _group_of(item: pytest.Item, folder: str) -> str | None:
-    if folder == "integration":
-        return "services"
-    if folder == "acceptance":
-        used = getattr(item, "fixturenames", ())
-        is_embedded = "embedded" in used or "[embedded" in item.name
-        return "embedded" if is_embedded else "services"
-    return None
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Let what shares servers run in one process."""
+    return SharedServers(config, log)
+
+
+class SharedServers(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests on the same servers, or the same running product, in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, name = nodeid.partition("::")
+        if path.startswith("tests/integration"):
+            return "services"
+        if path.startswith("tests/acceptance"):
+            is_embedded = "browser" in path or "minutes" in path or "embedded" in name
+            return "embedded" if is_embedded else "services"
+        return path
 
 
 @pytest.fixture(autouse=True)

@@ -54,6 +54,8 @@ def test_a_worker_of_a_pool_reports_its_slots_until_it_leaves(
         try:
             wait_for(lambda: "reports" in _slots(), 60)
             assert _slots() == {"reports": 3}
+            # One that is told to leave while it starts leaves its row to go stale.
+            wait_for(lambda: b" ready." in (tmp_path / "worker.log").read_bytes(), 60)
         finally:
             process.terminate()
         assert process.wait(timeout=60) == 0
