@@ -166,15 +166,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(rounds: int, decisions: int) -> list[Measured]:
-    """Measure all sizes, taking turns, so that a busy moment hits none alone."""
-    pools = [Pool(tenants) for tenants in SIZES]
-    found = [Measured(n, p.bytes_per_tenant) for n, p in zip(SIZES, pools, strict=True)]
-    for pool, measured in [*zip(pools, found, strict=True)] * rounds:
+    """Measure all sizes, the smallest first, as nobody has several in one process."""
+    return [_measure(tenants, rounds, decisions) for tenants in SIZES]
+
+
+def _measure(tenants: int, rounds: int, decisions: int) -> Measured:
+    pool = Pool(tenants)
+    measured = Measured(tenants, pool.bytes_per_tenant)
+    for _ in range(rounds):
         decision_ns, offer_ns = pool.decide(decisions)
         measured.decisions_ns.append(decision_ns)
         measured.offers_ns.append(offer_ns)
         measured.heap_ns.append(pool.step_heap(decisions))
-    return found
+    return measured
 
 
 def lines(found: Sequence[dict[str, float]]) -> Iterator[str]:

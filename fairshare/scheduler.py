@@ -39,7 +39,7 @@ Invariants (`check_invariants` asserts the first five)
     3. A tenant's in-flight count is the number of its attempts not yet settled.
     4. A tenant's used time is at least the sum of its open charges, and an open
        charge is at least its hold.
-    5. Each heap is a heap and holds at most twice its live entries plus a constant.
+    5. Each heap is a heap and holds at most twice its children plus a constant.
     6. A pick never takes a tenant past its cap, and is None only if no job is eligible.
     7. Clocks never go back.
 
