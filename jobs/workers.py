@@ -69,6 +69,7 @@ class Heartbeat(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self.is_leaving = False
+        self.is_gone = False
         worker_shutting_down.connect(self._leave)
 
     def start(self, worker: Any) -> None:
@@ -79,7 +80,8 @@ class Heartbeat(bootsteps.StartStopStep):
 
     def stop(self, worker: Any) -> None:
         """Take the row away; a killed worker's goes stale instead."""
-        self.is_leaving = True
+        # The loop may turn once more while the children end.
+        self.is_leaving = self.is_gone = True
         self._execute(_FORGET, {"name": worker.hostname})
 
     def _leave(self, **_: Any) -> None:
@@ -87,6 +89,8 @@ class Heartbeat(bootsteps.StartStopStep):
         self.is_leaving = True
 
     def _report(self, worker: Any) -> None:
+        if self.is_gone:
+            return
         slots = 0 if self.is_leaving else worker.concurrency
         pool = worker.app.conf.dtq_pool
         values = {"name": worker.hostname, "pool": pool, "slots": slots}
