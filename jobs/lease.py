@@ -20,7 +20,7 @@ from tenants.scoping import all_tenants
 
 logger = logging.getLogger(__name__)
 
-#: A bundle is meant to take 30 ms; the rest of one that takes longer is handed back.
+#: A bundle is meant to take 45 ms; the rest of one that takes longer is handed back.
 HAND_BACK_US: Final = 250_000
 _LOOK_SECONDS: Final = 0.1
 

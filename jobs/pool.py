@@ -15,7 +15,7 @@ from jobs.lifecycle import Outcome
 from jobs.pressure import Pressure
 
 #: Estimated work of a bundle. Jobs estimated at less than half of it are bundled.
-BUNDLE_US: Final = 30_000
+BUNDLE_US: Final = 45_000
 #: Most jobs of a bundle.
 BUNDLE_JOBS: Final = 128
 #: A slot that is expected to be free within this time may be published for.
@@ -196,10 +196,13 @@ class Pool:
         """Return how many messages may be published now.
 
         One for each free slot, and one for every second slot that is about to be free:
-        slots are freed one after another, and each that is brings the next round.
+        slots are freed one after another, and each that is brings the next round. One
+        for each of them if messages are short: else slots would wait for the rounds.
         """
         ending = sum(message.is_ending for message in self._messages)
-        ahead = (min(self.slots, ending) + 1) // 2
+        ahead = min(self.slots, ending)
+        if any(message.held_us > LOOK_AHEAD_US // 2 for message in self._messages):
+            ahead = (ahead + 1) // 2
         return max(0, self.slots + ahead - len(self._messages))
 
     def plan(self, estimate: Estimate, *, now_us: int) -> list[Bundle]:

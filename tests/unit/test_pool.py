@@ -108,6 +108,14 @@ def test_one_bundle_waits_for_every_second_slot_that_is_about_to_be_free():
     assert publish(pool, BUNDLE_US) == []
 
 
+def test_one_short_bundle_waits_for_each_slot_that_is_about_to_be_free():
+    pool = make_pool(4, "t1")
+    offer(pool, "t1", *(f"{n:04}" for n in range(12 * BUNDLE_JOBS)))
+    assert len(publish(pool, 1)) == 4
+    assert len(publish(pool, 1)) == 4
+    assert publish(pool, 1) == []
+
+
 def test_a_job_that_runs_past_its_estimate_is_not_expected_to_end():
     pool = make_pool(1, "t1")
     offer(pool, "t1", "a", "b")
