@@ -76,6 +76,8 @@ class _Run:
         """Work on the attempts one after another, and settle them."""
         _keeper.watch(self.bundle)
         try:
+            # Else a job that kills this process would take them down, too.
+            self.settler.finish()
             began_us = 0
             while claim := self.bundle.take():
                 began_us = self._work(claim, began_us)

@@ -4,8 +4,9 @@ What a settlement waits for, a round trip and a disk, would keep a slot idle: in
 worker's child a thread of its own writes it, while the next message is fetched and
 begun. The order of writing is the order of ending, and no more than two settlements
 wait, so that a slow ledger slows the work down instead of filling memory. A child that
-is killed before its thread has written loses what it had ended: the leases run out, and
-the sweep queues the jobs again, as if the child had died a moment earlier.
+is killed between two messages loses what it had ended and not written: the leases run
+out, and the sweep queues the jobs again. No job begins before that is written, so a job
+that kills its child takes nothing down but its own message.
 """
 
 import logging
@@ -56,6 +57,9 @@ class Settler(Protocol):
     def settle(self, ended: Ended) -> None:
         """Write them now or soon."""
 
+    def finish(self) -> None:
+        """Return once all that was given has been tried."""
+
 
 class Now:
     """Writes at once, in the caller's own transaction if there is one."""
@@ -63,6 +67,9 @@ class Now:
     def settle(self, ended: Ended) -> None:
         """Write them; raises django.db.Error when the ledger is away."""
         ended.write()
+
+    def finish(self) -> None:
+        """Do nothing: nothing is ever left."""
 
 
 class Beside:
@@ -82,6 +89,10 @@ class Beside:
             self._thread.start()
         self._waiting.put(ended)
 
+    def finish(self) -> None:
+        """Return once all that was given has been tried."""
+        self._waiting.join()
+
     def close(self) -> None:
         """Return once all that was given has been tried; the thread ends."""
         if self._thread is not None and self._thread.is_alive():
@@ -98,4 +109,7 @@ class Beside:
                 # Whatever it was, the attempts that follow must not wait for it.
                 logger.exception("Unable to settle attempts; their leases will run out")
                 connection.close()
+            finally:
+                self._waiting.task_done()
+        self._waiting.task_done()
         connection.close()
