@@ -19,12 +19,12 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from fairshare.branch import WEIGHT_ONE
 from fairshare.lag import lags
 from fairshare.measures import percentile, shares
 from fairshare.scenarios import POLICIES, SCENARIOS, run_scenario
 from fairshare.simulation import Simulation
 from fairshare.stress import run_duel, run_stress
-from fairshare.tree import WEIGHT_ONE
 
 #: Observed lag as a part of the bound from which a run is taken for a regression.
 ALARM: Final = 0.8

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fairshare.tree import Branch, Flight, Node, Queue, Tenant, Tier, Waiting
+from fairshare.branch import Branch, Node, Waiting
+from fairshare.tree import Flight, Queue, Tenant, Tier
 
 __all__ = ["check"]
 

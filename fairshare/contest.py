@@ -8,15 +8,8 @@ at weight 1; of a node that is not ranked it is what the lift will leave.
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from fairshare.tree import (
-    NO_LIMIT,
-    PRIORITY_WEIGHTS,
-    TICKS_PER_US,
-    Node,
-    Priority,
-    Tenant,
-    Tier,
-)
+from fairshare.branch import NO_LIMIT, TICKS_PER_US, Node
+from fairshare.tree import PRIORITY_WEIGHTS, Priority, Tenant, Tier
 
 __all__ = ["ClassPlace", "TenantPlace", "TierContest", "place_of", "sum_up"]
 

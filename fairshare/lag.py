@@ -36,8 +36,8 @@ from fractions import Fraction
 from itertools import combinations
 from math import lcm
 
+from fairshare.branch import WEIGHT_ONE
 from fairshare.trace import NodeTrace, Stay, Trace
-from fairshare.tree import WEIGHT_ONE
 
 __all__ = ["LagBound", "PairLag", "lag_bound", "lags"]
 

@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
+from fairshare.branch import WEIGHT_ONE
 from fairshare.estimator import CostEstimator
 from fairshare.ranking import Ranked, Ranking
 from fairshare.scheduler import DELTA_US, FairScheduler
 from fairshare.simulation import TenantConfig, TierConfig
 from fairshare.trace import Job
-from fairshare.tree import WEIGHT_ONE
 
 __all__ = [
     "ESTIMATES",

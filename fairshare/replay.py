@@ -18,16 +18,9 @@ Limits
 
 from collections.abc import Iterable, Mapping
 
+from fairshare.branch import Branch, Node
 from fairshare.snapshot import ClassState, Snapshot, TenantState, TierState
-from fairshare.tree import (
-    Branch,
-    Flight,
-    Node,
-    Path,
-    Priority,
-    Tenant,
-    Tier,
-)
+from fairshare.tree import Flight, Path, Priority, Tenant, Tier
 
 __all__ = ["Replay", "take"]
 

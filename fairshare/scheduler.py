@@ -95,6 +95,15 @@ from itertools import islice
 from typing import Generic
 
 from fairshare import consistency, contest, replay
+from fairshare.branch import (
+    NO_LIMIT,
+    TICKS_PER_US,
+    WEIGHT_ONE,
+    Branch,
+    Node,
+    Waiting,
+    place,
+)
 from fairshare.contest import TenantPlace, TierContest
 from fairshare.gates import Gate, Rate
 from fairshare.openings import Openings
@@ -113,19 +122,7 @@ from fairshare.terms import (
     checked_cost,
     new_dispatch,
 )
-from fairshare.tree import (
-    NO_LIMIT,
-    TICKS_PER_US,
-    WEIGHT_ONE,
-    Branch,
-    Flight,
-    Node,
-    Priority,
-    Tenant,
-    Tier,
-    Waiting,
-    place,
-)
+from fairshare.tree import Flight, Priority, Tenant, Tier
 
 __all__ = [
     "DELTA_US",

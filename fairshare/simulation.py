@@ -36,9 +36,9 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any, NamedTuple, Protocol
 
+from fairshare.branch import WEIGHT_ONE
 from fairshare.scheduler import DELTA_US, Priority, Rate
 from fairshare.trace import Job, NodeTrace, Trace
-from fairshare.tree import WEIGHT_ONE
 
 __all__ = [
     "Arrival",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
+from fairshare.branch import WEIGHT_ONE
 from fairshare.gates import Gate
-from fairshare.tree import WEIGHT_ONE
 
 __all__ = [
     "Dispatch",

@@ -29,6 +29,7 @@ from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import NamedTuple
 
+from fairshare.branch import WEIGHT_ONE
 from fairshare.explain import in_words
 from fairshare.measures import percentile
 from fairshare.policies import FairShare
@@ -42,7 +43,6 @@ from fairshare.simulation import (
     TierConfig,
 )
 from fairshare.trace import Job
-from fairshare.tree import WEIGHT_ONE
 
 __all__ = [
     "MOST_JOBS",

@@ -21,6 +21,7 @@ MODULES = (
     "ranking",
     "gates",
     "snapshot",
+    "branch",
     "tree",
     "terms",
     "consistency",
@@ -74,15 +75,15 @@ START = "        flight.charge(cost, 1, tenant is None)\n"
 
 BUGS = {
     "who becomes eligible is not lifted": Bug(
-        (Change("tree", LIFT, "if False:"),),
+        (Change("branch", LIFT, "if False:"),),
         ("idle_time_earns_nothing", "a_newcomer_has_no_credit", *GATED),
     ),
     "idle time is banked": Bug(
-        (Change("tree", LIFT, LIFT[:-1] + " and not child.virtual_time:"),),
+        (Change("branch", LIFT, LIFT[:-1] + " and not child.virtual_time:"),),
         ("idle_time_earns_nothing",),
     ),
     "a newcomer starts from nothing": Bug(
-        (Change("tree", LIFT, LIFT[:-1] + " and child.virtual_time:"),),
+        (Change("branch", LIFT, LIFT[:-1] + " and child.virtual_time:"),),
         ("a_newcomer_has_no_credit", "a_stalled_tenant_holds_nobody_back"),
     ),
     "the clock stands still": Bug(
@@ -91,8 +92,8 @@ BUGS = {
     ),
     "a drain wipes out debt": Bug(
         (
-            Change("tree", LIFT, "if not child.is_held:"),
-            Change("tree", LIFTED, "self.present()"),
+            Change("branch", LIFT, "if not child.is_held:"),
+            Change("branch", LIFTED, "self.present()"),
         ),
         ("debt_survives_a_drain",),
     ),
@@ -128,7 +129,7 @@ BUGS = {
     "gated time is banked": Bug(
         (
             Change(
-                "tree",
+                "branch",
                 UNRANK,
                 UNRANK.replace(
                     "            return\n",
@@ -147,7 +148,7 @@ BUGS = {
     "weights do not count": Bug(
         (
             Change(
-                "tree",
+                "branch",
                 "return TICKS_PER_US * WEIGHT_ONE // weight",
                 "return TICKS_PER_US",
             ),
@@ -167,16 +168,16 @@ BUGS = {
     "the first name always goes first": Bug(
         (
             Change("tree", "(False, time, node.tie, node)", "(False, 0, 0, node)"),
-            Change("tree", KEY, "(is_behind, 0, 0, child)"),
+            Change("branch", KEY, "(is_behind, 0, 0, child)"),
         ),
         ("nobody_starves",),
     ),
     "refunded holds are a newcomer's debt": Bug(
-        (Change("tree", PRESENT, "return self.clock"),),
+        (Change("branch", PRESENT, "return self.clock"),),
         ("a_newcomer_owes_no_refunded_hold",),
     ),
     "a newcomer goes where the last one in debt stands": Bug(
-        (Change("tree", PRESENT, "return first.virtual_time"),),
+        (Change("branch", PRESENT, "return first.virtual_time"),),
         ("a_newcomer_shares_nobodys_debt",),
     ),
     "a late job is charged a whole step ahead": Bug(
@@ -213,7 +214,7 @@ BUGS = {
     "ties are drawn by lot": Bug(
         (
             Change("tree", "(False, time, node.tie, node)", DRAWN),
-            Change("tree", "class Node(", "from random import random\n\nclass Node("),
+            Change("tree", "class Tier:", "from random import random\n\nclass Tier:"),
         ),
         ("decisions_repeat",),
     ),
