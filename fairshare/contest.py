@@ -1,4 +1,4 @@
-"""Who competes with a tenant, summed up, so that a wait can be explained.
+"""A tenant's numbers, and who competes with it, so that a wait can be explained.
 
 Whoever has a job waiting or in flight competes, also while a gate holds it: the gate
 may open. `ahead_us` is a node's virtual time minus its parent's clock, in microseconds
@@ -8,10 +8,19 @@ at weight 1; of a node that is not ranked it is what the lift will leave.
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from fairshare.branch import NO_LIMIT, TICKS_PER_US, Node
+from fairshare.branch import NO_LIMIT, TICKS_PER_US, Branch, Node
+from fairshare.gates import Gate
+from fairshare.terms import TenantShare
 from fairshare.tree import PRIORITY_WEIGHTS, Priority, Tenant, Tier
 
-__all__ = ["ClassPlace", "TenantPlace", "TierContest", "place_of", "sum_up"]
+__all__ = [
+    "ClassPlace",
+    "TenantPlace",
+    "TierContest",
+    "place_of",
+    "share_of",
+    "sum_up",
+]
 
 
 class ClassPlace(NamedTuple):
@@ -40,6 +49,25 @@ class TierContest(NamedTuple):
     weight: int  # in thousandths
     tenants_weight: int  # in thousandths
     tenants_most: int  # the attempts that they can have in flight, added up
+
+
+def share_of(tenant: Tenant, root: Branch) -> TenantShare:
+    """Return the tenant's numbers."""
+    node, tier, gate = tenant.node, tenant.tier, tenant.gate()
+    opens = tenant.rate_gate if gate is Gate.RATE else None
+    return TenantShare(
+        tenant=tenant.name,
+        tier=tier.name,
+        weight=node.weight,
+        entitled=tier.branch.part(node) * root.part(tier.node),
+        virtual_time=node.virtual_time,
+        ahead_us=(node.virtual_time - tier.branch.clock) // TICKS_PER_US,
+        used_us=tenant.used_us,
+        in_flight=node.in_flight,
+        waiting=tenant.waiting(),
+        gate=gate,
+        gate_opens_us=None if opens is None else opens.opens_us,
+    )
 
 
 def place_of(tenant: Tenant) -> TenantPlace:

@@ -97,7 +97,6 @@ from typing import Generic
 from fairshare import consistency, contest, replay
 from fairshare.branch import (
     NO_LIMIT,
-    TICKS_PER_US,
     WEIGHT_ONE,
     Branch,
     Node,
@@ -433,22 +432,7 @@ class FairScheduler(Generic[JobT]):
 
     def share(self, tenant: str) -> TenantShare:
         """Return one tenant's numbers. Raises UnknownTenant."""
-        known = self._tenant(tenant)
-        node, tier, gate = known.node, known.tier, known.gate()
-        opens = known.rate_gate if gate is Gate.RATE else None
-        return TenantShare(
-            tenant=tenant,
-            tier=tier.name,
-            weight=node.weight,
-            entitled=tier.branch.part(node) * self._root.part(tier.node),
-            virtual_time=node.virtual_time,
-            ahead_us=(node.virtual_time - tier.branch.clock) // TICKS_PER_US,
-            used_us=known.used_us,
-            in_flight=node.in_flight,
-            waiting=known.waiting(),
-            gate=gate,
-            gate_opens_us=None if opens is None else opens.opens_us,
-        )
+        return contest.share_of(self._tenant(tenant), self._root)
 
     def contenders(self, most: int) -> list[str]:
         """Return tenants that could start a job now, at most so many, in no order."""
@@ -461,11 +445,7 @@ class FairScheduler(Generic[JobT]):
 
         Raises UnknownTenant.
         """
-        known = self._tenant(tenant)
-        if not known.may_start():
-            return None
-        queues = known.queues.items()
-        return Priority(min(p for p, queue in queues if queue.node.head is not None))
+        return self._tenant(tenant).best_waiting()
 
     def place_of(self, tenant: str) -> TenantPlace:
         """Return where a tenant stands among its siblings. Raises UnknownTenant."""

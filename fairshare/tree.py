@@ -168,6 +168,13 @@ class Tenant:
             return False
         return self.tier.node.parent.node.is_behind or not self.node.entry[0]
 
+    def best_waiting(self) -> Priority | None:
+        """Return the highest class of which a job could start now."""
+        if not self.may_start():
+            return None
+        queues = self.queues.items()
+        return Priority(min(p for p, queue in queues if queue.node.head is not None))
+
     def check_invariants(self) -> None:
         self.branch.check_children([queue.node for queue in self.queues.values()])
         for queue in self.queues.values():

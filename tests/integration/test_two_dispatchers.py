@@ -2,11 +2,10 @@
 
 import math
 import os
-import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,29 +17,20 @@ from celery import Celery
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
-from kombu import Connection, Queue
+from kombu import Queue
 
 from jobs import handlers, ledger, services, synthetic
 from jobs.broker import Publisher
 from jobs.dispatcher import LEASE_TTL_SECONDS, Dispatcher
 from jobs.models import Attempt, Job, LeaderLease, Worker
-from jobs.queues import pool_queue
 from tenants.scoping import all_tenants, tenant_scope
 from tests.acceptance.product import ROOT, wait_for
 from tests.arrange import dispatch, make_job, make_tenant, reread, start
+from tests.integration.dispatching import published
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 JOBS = 300
-
-
-@pytest.fixture
-def pool(broker_url: str) -> Iterator[str]:
-    """A pool of its own, whose queue is removed after the test."""
-    name = f"test-{secrets.token_hex(4)}"
-    yield name
-    with Connection(broker_url) as broker:
-        pool_queue(name).bind(broker.channel()).delete()
 
 
 # --- Processes that are frozen for real -----------------------------------------------
@@ -158,28 +148,8 @@ class FreezingPublisher(Publisher):
         super().publish(queue, bundles)
 
 
-@pytest.fixture
-def app(broker_url: str) -> Iterator[Celery]:
-    """A Celery application that publishes with confirms."""
-    app = Celery("test", broker=broker_url, set_as_current=False)
-    app.conf.broker_transport_options = {"confirm_publish": True}
-    app.conf.task_publish_retry = False
-    yield app
-    app.close()
-
-
 def expire_the_lease() -> None:
     LeaderLease.objects.update(expires_at=timezone.now())
-
-
-def published(broker_url: str, pool: str) -> list[int]:
-    """Take every message off the pool's queue; returns the attempts they name."""
-    found: list[int] = []
-    with Connection(broker_url) as broker:
-        queue = pool_queue(pool).bind(broker.channel())
-        while message := queue.get(no_ack=True):
-            found += message.decode()[1]["attempt_ids"]
-    return found
 
 
 def test_what_was_dispatched_before_a_freeze_and_published_after_it_starts_once(
