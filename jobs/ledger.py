@@ -310,7 +310,8 @@ class Settlement:
     outcome: Outcome
     began_us: int
     ended_us: int
-    result: dict[str, Any] | None = None
+    #: As JSON: what cannot be written must fail its own attempt, not this statement.
+    result: str | None = None
     progress: Checkpoint | None = None
     failure: Failure | None = None
     retry_in_seconds: float | None = None
@@ -324,14 +325,17 @@ def succeeded(
     began_us: int,
     ended_us: int,
 ) -> Settlement:
-    """Return the settlement of an attempt that did its job."""
+    """Return the settlement of an attempt that did its job.
+
+    Raises TypeError for a result that is not JSON.
+    """
     return Settlement(
         attempt_id=assignment.attempt_id,
         event=Event.FINISHED,
         outcome=Outcome.SUCCEEDED,
         began_us=began_us,
         ended_us=ended_us,
-        result=result,
+        result=to_json(result),
         progress=progress,
     )
 
@@ -383,7 +387,7 @@ def settle(settlements: Sequence[Settlement]) -> set[int]:
         "terminal": [target(s.event) in TERMINAL_STATES for s in settlements],
         "began": [s.began_us for s in settlements],
         "ended": [s.ended_us for s in settlements],
-        "results": [to_json(s.result) for s in settlements],
+        "results": [s.result for s in settlements],
         "errors": [to_json(f.error) if f else None for f in failures],
         "tracebacks": [f.traceback if f else "" for f in failures],
         "fingerprints": [f.fingerprint if f else "" for f in failures],

@@ -107,7 +107,11 @@ class Beside:
                 wake_dispatcher()
             except Exception:
                 # Whatever it was, the attempts that follow must not wait for it.
-                logger.exception("Unable to settle attempts; their leases will run out")
+                logger.exception(
+                    "Unable to settle attempts %s of %s; their leases will run out",
+                    [settlement.attempt_id for settlement in ended.settlements],
+                    ended.tenant,
+                )
                 connection.close()
             finally:
                 self._waiting.task_done()

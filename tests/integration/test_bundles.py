@@ -99,6 +99,19 @@ def test_an_end_that_cannot_be_written_is_left_to_the_sweep_and_stops_nobody(
     assert states([after]) == ["succeeded"]
 
 
+def test_a_result_that_is_not_json_fails_its_own_job_and_says_so(settler: Beside):
+    def handler(_: Any) -> Any:
+        yield from ()
+        return {"when": object()}
+
+    handlers.register(Kind(name="no-json", handler=handler))
+    jobs = [make_job("t1"), make_job("t1", kind="no-json"), make_job("t1")]
+    runner.run(attempt_ids=dispatch_bundle(jobs), worker="w1", settler=settler)
+    settler.close()
+    assert states(jobs) == ["succeeded", "retryable", "succeeded"]
+    assert "not JSON serializable" in attempts_of(jobs[1])[0].traceback
+
+
 def test_the_jobs_of_a_bundle_share_its_time_without_gap_or_overlap():
     jobs = [make_job("t1", payload={"seconds": 0.01}) for _ in range(3)]
     runner.run(attempt_ids=dispatch_bundle(jobs), worker="w1")

@@ -246,7 +246,7 @@ def test_a_header_only_is_a_day_without_payments(ingest: Ingest):
         (b"a,b,c\n1,2,3\n", "wrong_header"),
         (text(row(1)).replace(b",amount,", b",", 1), "missing_column"),
         (text(row(1)).decode().encode("utf-16"), "unsupported_encoding"),
-        (gzip.compress(text(row(1))), "compressed_file"),
+        (gzip.compress(text(row(1)), mtime=0), "compressed_file"),
         (None, "object_missing"),
     ],
     ids=["empty", "header", "column", "utf16", "gzip", "missing"],

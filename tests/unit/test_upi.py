@@ -428,7 +428,7 @@ def _zip(name):
             for name in ("utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
         ),
         (f"caf\xe9,{HEADER}".encode("cp1252"), FileFault.UNSUPPORTED_ENCODING),
-        (gzip.compress(HEADER.encode()), FileFault.COMPRESSED_FILE),
+        (gzip.compress(HEADER.encode(), mtime=0), FileFault.COMPRESSED_FILE),
         (_zip("upi.csv"), FileFault.COMPRESSED_FILE),
         (_zip("xl/workbook.xml"), FileFault.NOT_TEXT),
         (b"%PDF-1.7\n", FileFault.NOT_TEXT),
