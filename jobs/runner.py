@@ -23,6 +23,7 @@ from jobs.lease import HAND_BACK_US, LeaseKeeper, hand_back
 from jobs.ledger import AttemptSupersededError, Claim, Settlement
 from jobs.lifecycle import Event
 from jobs.settling import Ended, Now, Settler
+from jobs.wake import wake_dispatcher
 from tenants.scoping import apart, tenant_scope
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,7 @@ class _Run:
             if buried.attempt_id in settled:
                 handlers.bury(buried.kind, buried.job_id)
         ended.note(settled)
+        wake_dispatcher()
 
 
 class _Attempt:

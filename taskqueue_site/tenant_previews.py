@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from fairshare.explain import in_words
 from fairshare.whatif import Outcome, TenantChange
 from jobs import previews
 from jobs.backlog import TenantConfig
 from jobs.previews import NothingToReplayError, NoWorkersError, Preview
-from tenants.wording import duration
 
 #: Jobs that are replayed at most, so that the page takes seconds, and tenants shown.
 MOST_JOBS: Final = 20_000
@@ -110,7 +110,7 @@ def _waits(was: Outcome, would: Outcome) -> str:
 
 
 def _wait(wait_us: int | None) -> str:
-    return "for ever" if wait_us is None else duration(wait_us / 1_000_000)
+    return "for ever" if wait_us is None else in_words(wait_us)
 
 
 def _share(outcome: Outcome) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from jobs import handlers, ledger, runner, sweeps
+from jobs import handlers, ledger, runner, sweeps, wake
 from jobs.handlers import Kind
 from jobs.ledger import Pick
 from jobs.models import Attempt, Job, UsageEvent
@@ -97,6 +97,13 @@ def test_an_end_that_cannot_be_written_is_left_to_the_sweep_and_stops_nobody(
     runner.run(attempt_ids=dispatch_bundle([after]), worker="w1", settler=settler)
     settler.close()
     assert states([after]) == ["succeeded"]
+
+
+def test_a_death_frees_a_slot_and_the_dispatcher_is_told(settler: Beside):
+    ids = dispatch_bundle([make_job("t1", payload={"seconds": 0, "fail": "permanent"})])
+    wake.client().flushdb()
+    runner.run(attempt_ids=ids, worker="w1", settler=settler)
+    assert wake.wait_for_wake(1)
 
 
 def test_a_result_that_is_not_json_fails_its_own_job_and_says_so(settler: Beside):

@@ -96,6 +96,8 @@ def test_a_weight_is_previewed_then_saved(browser: Client):
     assert [row["tenant"] for row in hour["rows"]] == ["t2", "t1"]
     waits = hour["rows"][0]["cells"][0]
     assert waits["was"] != waits["would"]
+    said = f"wait up to {waits['would']} instead of {waits['was']}."
+    assert hour["sentences"][0].endswith(said)
     assert waits["tone"] == "succeeded"
 
     # Nothing is saved, written down or announced by looking.
