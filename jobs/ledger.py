@@ -17,7 +17,7 @@ from uuid import UUID
 from jobs.errors import Failure
 from jobs.handlers import Assignment, Checkpoint
 from jobs.lifecycle import TERMINAL_STATES, Event, Outcome, sources, target
-from jobs.statements import move, rows, to_json
+from jobs.statements import move, rows, rows_by_key, to_json
 
 
 class AttemptSupersededError(RuntimeError):
@@ -87,7 +87,7 @@ def dispatch(
         "bundled": [pick.is_bundled for pick in picks],
         **move(Event.DISPATCHED),
     }
-    written: list[tuple[str, int]] = rows(_DISPATCH, values)
+    written: list[tuple[str, int]] = rows_by_key(_DISPATCH, values)
     return dict(written)
 
 
@@ -142,7 +142,7 @@ def claim(
         "lease": lease_seconds,
         **move(Event.STARTED),
     }
-    claimed = rows(_CLAIM, values)
+    claimed = rows_by_key(_CLAIM, values)
     claims = {row[0]: _claim(*row) for row in claimed}
     return [claims[number] for number in attempt_ids if number in claims]
 
@@ -206,7 +206,9 @@ RETURNING id
 
 def renew(*, attempt_ids: Collection[int], lease_seconds: int) -> int:
     """Extend the leases that have not run out; returns how many still are ours."""
-    return len(rows(_RENEW, {"attempts": list(attempt_ids), "lease": lease_seconds}))
+    return len(
+        rows_by_key(_RENEW, {"attempts": list(attempt_ids), "lease": lease_seconds})
+    )
 
 
 def commit_checkpoint(
@@ -225,7 +227,7 @@ def commit_checkpoint(
         "total": checkpoint.total,
         "unit": checkpoint.unit,
     }
-    if not rows(_CHECKPOINT, values):
+    if not rows_by_key(_CHECKPOINT, values):
         raise AttemptSupersededError(assignment.attempt_id)
     if checkpoint.usage:
         _count_usage(assignment, checkpoint)
@@ -397,7 +399,7 @@ def settle(settlements: Sequence[Settlement]) -> set[int]:
         "totals": [p.total if p else None for p in last],
         "units": [p.unit if p else None for p in last],
     }
-    return {attempt_id for (attempt_id,) in rows(_SETTLE, values)}
+    return {attempt_id for (attempt_id,) in rows_by_key(_SETTLE, values)}
 
 
 # The rest of a bundle was claimed but not begun: it costs nothing and spends nothing.
@@ -423,4 +425,4 @@ def hand_back(attempt_ids: Collection[int]) -> int:
         "outcome": Outcome.YIELDED.value,
         **move(Event.YIELDED),
     }
-    return len(rows(_HAND_BACK, values))
+    return len(rows_by_key(_HAND_BACK, values))

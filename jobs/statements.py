@@ -9,6 +9,19 @@ from django.db.backends.postgresql.psycopg_any import is_psycopg3
 from jobs.lifecycle import Event, sources, target
 from tenants.scoping import scoped
 
+# Of a queue's tables PostgreSQL's statistics are always old: from them it takes the
+# live rows for next to none, and reads a whole table or a partial index where it should
+# look up some keys. In force until the end of the transaction.
+_BY_KEY = """
+SELECT set_config('enable_seqscan', 'off', true),
+       set_config('enable_bitmapscan', 'off', true);
+"""
+
+
+def rows_by_key(statement: str, values: dict[str, Any]) -> list[Any]:
+    """Execute a statement that finds all its rows by their primary keys."""
+    return rows(_BY_KEY + statement, values)
+
 
 def rows(statement: str, values: dict[str, Any]) -> list[Any]:
     """Execute one statement in the scope in force and return all its rows."""
