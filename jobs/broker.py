@@ -26,6 +26,13 @@ class Publisher:
         self._producer: Producer | None = None
         self._confirms: _Confirms | None = None
 
+    def open(self) -> None:
+        """Open the connection ahead of the first message, which then need not wait.
+
+        Raises kombu's OperationalError or OSError when the broker is away.
+        """
+        self._open()
+
     def publish(self, queue: Queue, bundles: Sequence[Sequence[int]]) -> None:
         """Put one message for each bundle on a pool's queue.
 

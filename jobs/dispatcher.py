@@ -92,6 +92,7 @@ class Dispatcher:
 
     def run(self, stop: threading.Event) -> None:
         """Lead or stand by until `stop` is set, then give the lease up."""
+        self._open_broker()
         while not stop.is_set():
             try:
                 self.tick()
@@ -326,6 +327,13 @@ class Dispatcher:
         ]
         with apart(reason="dispatch"):
             return ledger.dispatch(lease=self._lease, pool=pool.name, picks=picks)
+
+    def _open_broker(self) -> None:
+        """Be ready to publish before leading; if the broker is away, later will do."""
+        try:
+            self.publisher.open()
+        except (KombuError, OSError) as error:
+            logger.warning("Unable to reach the broker yet: %s", error)
 
     def _publish(self, pool: Pool) -> bool:
         """Publish what the ledger has dispatched; False while the broker is away."""

@@ -24,6 +24,9 @@ class AttemptSupersededError(RuntimeError):
     """The attempt is no longer the live one: its lease ran out or it was settled."""
 
 
+# What is queued or live is asked for in words that fit no partial index: those are full
+# of dead entries between two vacuums, and a planner that does not know would scan them.
+
 # --- Dispatch -------------------------------------------------------------------------
 
 # The share lock on the lease holds off a new leader until this transaction has ended.
@@ -42,7 +45,7 @@ WITH leader AS (
     SET state = %(to)s, attempt_count = j.attempt_count + 1,
         dispatched_at = COALESCE(j.dispatched_at, clock_timestamp())
     FROM picked p, leader
-    WHERE j.id = p.job_id AND j.state = ANY(%(from)s)
+    WHERE j.id = p.job_id AND COALESCE(j.state, '') = ANY(%(from)s)
     RETURNING j.id, j.tenant_id, j.attempt_count, p.held_us, p.weight, p.tier_weight,
               p.is_bundled, leader.term
 )
@@ -93,8 +96,6 @@ def dispatch(
 
 # --- Start ----------------------------------------------------------------------------
 
-# Live attempts are asked for in words that fit no partial index: those are full of
-# dead entries between two vacuums, and a planner that does not know would scan them.
 _CLAIM = """
 WITH clock AS (
     SELECT clock_timestamp() AS now
@@ -104,13 +105,13 @@ WITH clock AS (
         lease_expires_at = clock.now + %(lease)s * interval '1 second'
     FROM unnest(%(attempts)s::bigint[]) AS asked (id), clock, jobs_job j
     WHERE a.id = asked.id AND a.started_at IS NULL AND COALESCE(a.outcome, '') = ''
-      AND j.id = a.job_id AND j.state = ANY(%(from)s)
+      AND j.id = a.job_id AND COALESCE(j.state, '') = ANY(%(from)s)
     RETURNING a.id, a.job_id, a.pool, a.started_at
 ), moved AS (
     UPDATE jobs_job j
     SET state = %(to)s, started_at = COALESCE(j.started_at, s.started_at)
     FROM started s
-    WHERE j.id = s.job_id AND j.state = ANY(%(from)s)
+    WHERE j.id = s.job_id AND COALESCE(j.state, '') = ANY(%(from)s)
     RETURNING s.id, s.pool, j.id AS job_id, j.tenant_id, j.kind, j.priority, j.payload,
               j.checkpoint, s.started_at, j.failed_count, j.max_attempts
 )
@@ -285,7 +286,7 @@ WITH clock AS (
             s.finished_at + s.delay_seconds * interval '1 second', j.run_after),
         finished_at = CASE WHEN s.is_terminal THEN s.finished_at END
     FROM settled s
-    WHERE j.id = s.job_id AND j.state = ANY(%(from)s)
+    WHERE j.id = s.job_id AND COALESCE(j.state, '') = ANY(%(from)s)
     RETURNING j.id, j.tenant_id, s.attempt_id, s.is_terminal
 ), used AS (
     INSERT INTO usage_events (tenant_id, source, meter, quantity, job_id)
@@ -413,7 +414,7 @@ WITH settled AS (
 )
 UPDATE jobs_job j
 SET state = %(to)s, started_at = CASE WHEN s.number > 1 THEN j.started_at END
-FROM settled s WHERE j.id = s.job_id AND j.state = ANY(%(from)s)
+FROM settled s WHERE j.id = s.job_id AND COALESCE(j.state, '') = ANY(%(from)s)
 RETURNING j.id
 """
 

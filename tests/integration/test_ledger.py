@@ -1,5 +1,6 @@
 """The protocol of the ledger, statement by statement, on a real PostgreSQL."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from jobs.handlers import Assignment, Checkpoint
 from jobs.ledger import AttemptSupersededError, Pick
 from jobs.lifecycle import TRANSITIONS
 from jobs.models import Attempt, Job, UsageEvent, Worker
+from jobs.statements import rows_by_key
 from tenants.scoping import all_tenants, tenant_scope
 from tests import arrange
 from tests.arrange import (
@@ -408,3 +410,40 @@ def test_an_unknown_kind_is_not_enqueued():
         services.job_enqueue(
             tenant_id="t1", kind="nonsense", payload={}, now=timezone.now()
         )
+
+
+# --- How rows are found ---------------------------------------------------------------
+
+
+def test_jobs_and_attempts_are_looked_up_by_key_in_tables_never_analysed(monkeypatch):
+    plans: list[str] = []
+
+    def explained(statement: str, values: dict[str, Any]) -> list[Any]:
+        plan = rows_by_key(f"EXPLAIN {statement}", values)
+        plans.extend(line for (line,) in plan)
+        return rows_by_key(statement, values)
+
+    monkeypatch.setattr(ledger, "rows_by_key", explained)
+    with tenant_scope("t1"):
+        services.jobs_enqueue(
+            tenant_id="t1",
+            kind="sleep",
+            payloads=[{"seconds": 0}] * 2000,
+            now=timezone.now(),
+        )
+    attempt_ids = [dispatch(make_job("t1")) for _ in range(60)]
+    claims = [start(attempt_id) for attempt_id in attempt_ids]
+    finish(claims[0].assignment)
+    with tenant_scope("t1"):
+        ledger.renew(attempt_ids=attempt_ids[1:], lease_seconds=30)
+        ledger.commit_checkpoint(
+            claims[1].assignment, Checkpoint(state={}), lease_seconds=30
+        )
+        ledger.hand_back(attempt_ids[1:])
+
+    scan = re.compile(r"(\w+ Scan) (?:using (\w+) )?on jobs_(job|attempt)\b")
+    found = {match.groups() for plan in plans if (match := scan.search(plan))}
+    assert found == {
+        ("Index Scan", "jobs_job_pkey", "job"),
+        ("Index Scan", "jobs_attempt_pkey", "attempt"),
+    }
