@@ -209,7 +209,9 @@ class Dispatcher:
     # --- What the ledger says ---------------------------------------------------------
 
     def _pool(self, name: str) -> Pool:
-        return self.pools.setdefault(name, Pool(name))
+        if name not in self.pools:
+            self.pools[name] = Pool(name, bundle_jobs=settings.BUNDLE_JOBS)
+        return self.pools[name]
 
     def _read_some_configs(self) -> None:
         """Read as many tenants' settings as bring all of them round in time."""

@@ -16,7 +16,7 @@ from jobs.pressure import Pressure
 
 #: Estimated work of a bundle. Jobs estimated at less than half of it are bundled.
 BUNDLE_US: Final = 45_000
-#: Most jobs of a bundle.
+#: Most jobs of a bundle, unless the pool is told otherwise.
 BUNDLE_JOBS: Final = 128
 #: A slot that is expected to be free within this time may be published for.
 LOOK_AHEAD_US: Final = 50_000
@@ -75,6 +75,8 @@ class Pool:
 
     name: str
     slots: int = 0
+    #: Most jobs of a bundle.
+    bundle_jobs: int = BUNDLE_JOBS
     scheduler: FairScheduler[str] = field(default_factory=FairScheduler)
     flights: dict[int, Flight] = field(default_factory=dict)
     #: Bundles in the ledger that the broker does not have yet.
@@ -236,7 +238,7 @@ class Pool:
         while pick is not None:
             bundle.append(pick)
             left_us -= pick.held_us
-            if left_us <= 0 or len(bundle) == BUNDLE_JOBS:
+            if left_us <= 0 or len(bundle) >= self.bundle_jobs:
                 break
             try:
                 pick = self.scheduler.pick(

@@ -10,6 +10,7 @@ OURS: Final = "ours"
 #: Where each queue is; a module is loaded only when its queue takes part.
 _PLACES: Final = {
     OURS: "benchmarks.peers.ours:Ours",
+    "ours-alone": "benchmarks.peers.ours:OursAlone",
     "celery": "benchmarks.peers.celery_rabbitmq:CeleryOneQueue",
     "celery-queues": "benchmarks.peers.celery_rabbitmq:CeleryQueuePerTenant",
     "celery-results": "benchmarks.peers.celery_rabbitmq:CeleryWithResults",
@@ -20,7 +21,14 @@ _PLACES: Final = {
 NAMES: Final = tuple(_PLACES)
 FAIRNESS: Final = (OURS, "celery", "celery-queues", "temporal")
 #: Not Temporal: its development server keeps everything in memory, in one process.
-THROUGHPUT: Final = (OURS, "celery", "celery-results", "procrastinate", "pgqueuer")
+THROUGHPUT: Final = (
+    OURS,
+    "ours-alone",
+    "celery",
+    "celery-results",
+    "procrastinate",
+    "pgqueuer",
+)
 
 
 def load(name: str) -> type[System]:

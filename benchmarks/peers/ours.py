@@ -201,3 +201,14 @@ class Ours(System):
             cursor.execute("SET LOCAL ROLE dtq_platform")
             cursor.execute(statement)
             return list(cursor.fetchall())
+
+
+class OursAlone(Ours):
+    """The same without bundles: what a job costs that travels by itself."""
+
+    name = "ours-alone"
+    settings = "as ours, but BUNDLE_JOBS=1: every job in a message of its own"
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of the stack and of its producers."""
+        return {**super().environment(), "BUNDLE_JOBS": "1"}

@@ -65,6 +65,13 @@ def test_tiny_jobs_of_one_tenant_are_bundled_and_one_bundle_waits_for_the_slot()
     assert publish(pool, BUNDLE_US // 4) == []
 
 
+def test_a_pool_can_be_told_to_send_each_job_by_itself():
+    pool = make_pool(2, "t1")
+    pool.bundle_jobs = 1
+    offer(pool, "t1", "000", "001", "002")
+    assert publish(pool, BUNDLE_US // 4) == [["000"], ["001"]]
+
+
 def test_a_bundle_holds_so_many_jobs_at_most():
     pool = make_pool(1, "t1")
     offer(pool, "t1", *(f"{n:03}" for n in range(2 * BUNDLE_JOBS)))
