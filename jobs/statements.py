@@ -1,8 +1,14 @@
 """How a statement of the ledger is run, and how states get into it."""
 
 import json
-from typing import Any
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
+from django.conf import settings
 from django.db import connection
 from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
@@ -11,27 +17,71 @@ from tenants.scoping import scoped
 
 # Of a queue's tables PostgreSQL's statistics are always old: from them it takes the
 # live rows for next to none, and reads a whole table or a partial index where it should
-# look up some keys. In force until the end of the transaction.
+# look up some keys. And since the way by the keys is the same for all values, it is
+# planned once for a connection. In force until the end of the transaction.
 _BY_KEY = """
 SELECT set_config('enable_seqscan', 'off', true),
-       set_config('enable_bitmapscan', 'off', true);
+       set_config('enable_bitmapscan', 'off', true),
+       set_config('plan_cache_mode', 'force_generic_plan', true);
 """
-
-
-def rows_by_key(statement: str, values: dict[str, Any]) -> list[Any]:
-    """Execute a statement that finds all its rows by their primary keys."""
-    return rows(_BY_KEY + statement, values)
+_VALUE: Final = re.compile(r"%\((\w+)\)s(::\w+(?:\[\])?)?")
 
 
 def rows(statement: str, values: dict[str, Any]) -> list[Any]:
     """Execute one statement in the scope in force and return all its rows."""
     with connection.cursor() as cursor:
-        cursor.execute(*scoped(statement, values))
-        # The scope's statement went first. psycopg2 keeps the last result by itself;
-        # Django takes psycopg 3 where it is installed, which keeps them all.
-        while is_psycopg3 and cursor.nextset():
-            pass
-        return list(cursor.fetchall())
+        return _rows(cursor, statement, values)
+
+
+def rows_by_key(
+    statement: str, values: dict[str, Any], *, prefix: str = ""
+) -> list[Any]:
+    """Do the same for a statement that finds all its rows by their primary keys.
+
+    It is prepared on a connection's first use of it, unless the connections go through
+    a pooler that hands them on after each transaction. `prefix` may be EXPLAIN.
+    """
+    if not settings.PREPARE_STATEMENTS:
+        return rows(f"{_BY_KEY}{prefix} {statement}", values)
+    prepared = _prepared(statement)
+    with connection.cursor() as cursor:
+        known = _known.setdefault(connection.connection, set())
+        if prepared.name not in known:
+            cursor.execute(prepared.declaration)
+            known.add(prepared.name)
+        return _rows(cursor, f"{_BY_KEY}{prefix} {prepared.call}", values)
+
+
+def _rows(cursor: Any, statement: str, values: dict[str, Any]) -> list[Any]:
+    cursor.execute(*scoped(statement, values))
+    # The scope's statement went first. psycopg2 keeps the last result by itself;
+    # Django takes psycopg 3 where it is installed, which keeps them all.
+    while is_psycopg3 and cursor.nextset():
+        pass
+    return list(cursor.fetchall())
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """How a statement is declared to a connection, and then called by its name."""
+
+    name: str
+    declaration: str
+    call: str
+
+
+#: The names that each open connection knows.
+_known: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+
+
+@lru_cache(maxsize=64)
+def _prepared(statement: str) -> _Prepared:
+    casts = dict(_VALUE.findall(statement))
+    places = {name: f"${place}" for place, name in enumerate(casts, start=1)}
+    body = _VALUE.sub(lambda found: places[found[1]] + (found[2] or ""), statement)
+    name = f"by_key_{sha256(statement.encode()).hexdigest()[:16]}"
+    given = ", ".join(f"%({name})s{cast}" for name, cast in casts.items())
+    return _Prepared(name, f"PREPARE {name} AS {body}", f"EXECUTE {name} ({given})")
 
 
 def move(event: Event) -> dict[str, Any]:

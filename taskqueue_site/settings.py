@@ -235,6 +235,8 @@ START_TIMEOUT_SECONDS = env.int("START_TIMEOUT_SECONDS", default=15)
 STEP_TIMEOUT_SECONDS = env.int("STEP_TIMEOUT_SECONDS", default=900)
 #: Times a job's worker may vanish before the job counts as poison.
 MAX_LOSSES = env.int("MAX_LOSSES", default=3)
+#: Off behind a pooler that hands a connection on after each transaction.
+PREPARE_STATEMENTS = env.bool("PREPARE_STATEMENTS", default=True)
 #: Most tiny jobs of a tenant that travel in one message; 1 sends each by itself.
 BUNDLE_JOBS = env.int("BUNDLE_JOBS", default=128)
 #: Registers the `sleep` kind and its endpoint, for load tests.

@@ -419,7 +419,7 @@ def test_jobs_and_attempts_are_looked_up_by_key_in_tables_never_analysed(monkeyp
     plans: list[str] = []
 
     def explained(statement: str, values: dict[str, Any]) -> list[Any]:
-        plan = rows_by_key(f"EXPLAIN {statement}", values)
+        plan = rows_by_key(statement, values, prefix="EXPLAIN")
         plans.extend(line for (line,) in plan)
         return rows_by_key(statement, values)
 
@@ -447,3 +447,31 @@ def test_jobs_and_attempts_are_looked_up_by_key_in_tables_never_analysed(monkeyp
         ("Index Scan", "jobs_job_pkey", "job"),
         ("Index Scan", "jobs_attempt_pkey", "attempt"),
     }
+
+
+def test_what_was_prepared_for_every_tenant_shows_one_tenant_no_others_rows():
+    make_tenant("t2")
+    attempt_id = dispatch(make_job("t1"))
+    start(attempt_id)
+    renewed = []
+    for scope in (all_tenants(reason="t"), tenant_scope("t2"), tenant_scope("t1")):
+        with scope:
+            renewed.append(ledger.renew(attempt_ids=[attempt_id], lease_seconds=30))
+    assert renewed == [1, 0, 1]
+
+
+def test_a_new_connection_is_told_its_statements_again():
+    for _ in range(2):
+        connection.close()
+        attempt_id = dispatch(make_job("t1"))
+        assert start(attempt_id).assignment.attempt_id == attempt_id
+
+
+def test_statements_need_not_be_prepared(settings):
+    settings.PREPARE_STATEMENTS = False
+    connection.close()
+    attempt_id = dispatch(make_job("t1"))
+    finish(start(attempt_id).assignment)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements")
+        assert cursor.fetchone() == (0,)
