@@ -21,6 +21,7 @@ from django.db import connection
 from jobs import ledger
 from jobs.bundle import Bundle
 from jobs.ledger import Settlement
+from jobs.statements import look_after_connection
 from jobs.wake import wake_dispatcher
 from tenants.scoping import apart
 
@@ -102,7 +103,7 @@ class Beside:
     def _run(self) -> None:
         while (ended := self._waiting.get()) is not None:
             try:
-                connection.close_if_unusable_or_obsolete()
+                look_after_connection()
                 ended.write()
                 wake_dispatcher()
             except Exception:

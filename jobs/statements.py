@@ -2,6 +2,8 @@
 
 import json
 import re
+import threading
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -25,6 +27,23 @@ SELECT set_config('enable_seqscan', 'off', true),
        set_config('plan_cache_mode', 'force_generic_plan', true);
 """
 _VALUE: Final = re.compile(r"%\((\w+)\)s(::\w+(?:\[\])?)?")
+
+
+#: How often a connection in use is asked whether it still lives.
+_CHECK_SECONDS: Final = 1.0
+_checked = threading.local()
+
+
+def look_after_connection() -> None:
+    """Let this thread's connection go if it broke or is too old.
+
+    Asking the server takes a good part of what a tiny job takes, so a connection that
+    answered a moment ago and has not failed since is taken to live.
+    """
+    now = time.monotonic()
+    if connection.errors_occurred or now >= getattr(_checked, "until", 0.0):
+        connection.close_if_unusable_or_obsolete()
+        _checked.until = now + _CHECK_SECONDS
 
 
 def rows(statement: str, values: dict[str, Any]) -> list[Any]:

@@ -4,11 +4,11 @@ from typing import Any
 
 from celery import Task, shared_task
 from celery.signals import worker_process_shutdown
-from django.db import connection
 from django.utils import timezone
 
 from jobs import runner, services
 from jobs.settling import Beside
+from jobs.statements import look_after_connection
 from jobs.wake import wake_dispatcher
 
 _settler = Beside()
@@ -17,7 +17,7 @@ _settler = Beside()
 @shared_task(name="jobs.tasks.run_attempt", bind=True, ignore_result=True)
 def run_attempt(self: Task[Any, Any], /, *, attempt_ids: list[int], **_: Any) -> None:
     """Run the attempts that a message names; their ends are written beside the next."""
-    connection.close_if_unusable_or_obsolete()
+    look_after_connection()
     worker = str(self.request.hostname)
     if not runner.run(attempt_ids=attempt_ids, worker=worker, settler=_settler):
         wake_dispatcher()

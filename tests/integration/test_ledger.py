@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import psycopg2
 import pytest
 from django.db import Error, IntegrityError, connection
 from django.utils import timezone
@@ -13,7 +14,7 @@ from jobs.handlers import Assignment, Checkpoint
 from jobs.ledger import AttemptSupersededError, Pick
 from jobs.lifecycle import TRANSITIONS
 from jobs.models import Attempt, Job, UsageEvent, Worker
-from jobs.statements import rows_by_key
+from jobs.statements import look_after_connection, rows_by_key
 from tenants.scoping import all_tenants, tenant_scope
 from tests import arrange
 from tests.arrange import (
@@ -475,3 +476,24 @@ def test_statements_need_not_be_prepared(settings):
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_prepared_statements")
         assert cursor.fetchone() == (0,)
+
+
+def test_a_connection_that_failed_is_replaced_at_once_and_a_sound_one_is_kept():
+    look_after_connection()
+    before = backend()
+    look_after_connection()
+    assert backend() == before
+
+    with psycopg2.connect(**connection.get_connection_params()) as other:
+        other.cursor().execute("SELECT pg_terminate_backend(%s)", [before])
+    with pytest.raises(Error):
+        backend()
+    look_after_connection()
+    assert backend() != before
+
+
+def backend() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    return int(pid)
