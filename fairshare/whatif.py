@@ -248,7 +248,7 @@ def _changes(old: TenantConfig, new: TenantConfig) -> list[str]:
     if new.paused != old.paused:
         changes.append("paused" if new.paused else "resumed")
     if new.weight != old.weight:
-        changes.append(f"at weight {new.weight / WEIGHT_ONE:g}")
+        changes.append(f"at weight {new.weight / WEIGHT_ONE:.9g}")
     if new.tier != old.tier:
         changes.append(f"in tier {new.tier}")
     for name, was, now in (

@@ -25,7 +25,7 @@ def new_job_id() -> uuid.UUID:
 
 
 class Priority(models.IntegerChoices):
-    """Order among one tenant's own jobs; it never takes from another tenant."""
+    """Weight among one tenant's own jobs; it never takes from another tenant."""
 
     URGENT = 0, "urgent"
     HIGH = 1, "high"

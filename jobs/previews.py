@@ -136,7 +136,7 @@ def _notes(recording: Recording, most_jobs: int) -> list[str]:
         )
     if recording.unfinished:
         notes.append(
-            f"{recording.unfinished:,} of the jobs read have not ended; they count "
+            f"{recording.unfinished:,} of the jobs read had not ended; they count "
             "with what jobs of their kind usually cost."
         )
     return notes

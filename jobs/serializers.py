@@ -34,7 +34,7 @@ class EnqueueInput(StrictSerializer):
     priority = NameField(
         choices=[priority.label for priority in Priority],
         default=Priority.NORMAL.label,
-        help_text="Order among the tenant's own jobs.",
+        help_text="Weight among the tenant's own jobs, 8:4:2:1; none starves.",
     )
     run_after = MomentField(
         required=False,

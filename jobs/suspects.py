@@ -11,16 +11,17 @@ from typing import Final
 
 from billiard import current_process
 
-_CHILDREN: Final = 1024
+#: Most children of a worker.
+CHILDREN: Final = 1024
 _CELL: Final = struct.Struct("q")
 
-_cells = mmap.mmap(-1, _CHILDREN * _CELL.size)
+_cells = mmap.mmap(-1, CHILDREN * _CELL.size)
 
 
 def _place() -> int:
     # The pool numbers its children from 0 and gives a successor its number again.
     index: int = getattr(current_process(), "index", 0)
-    return index % _CHILDREN * _CELL.size
+    return index % CHILDREN * _CELL.size
 
 
 def mark(attempt_id: int) -> None:
@@ -30,5 +31,5 @@ def mark(attempt_id: int) -> None:
 
 def among(attempt_ids: Collection[int]) -> list[int]:
     """Return those of the attempts that some child noted last."""
-    noted = {_CELL.unpack_from(_cells, i * _CELL.size)[0] for i in range(_CHILDREN)}
+    noted = {_CELL.unpack_from(_cells, i * _CELL.size)[0] for i in range(CHILDREN)}
     return sorted(noted.intersection(attempt_ids))

@@ -129,7 +129,7 @@ def _changes(
 ) -> Iterator[tuple[str, str, str]]:
     """Yield each setting that differs: its name, its old and its new value."""
     pairs = (
-        ("weight", f"{before.weight / 1000:g}", f"{after.weight / 1000:g}"),
+        ("weight", f"{before.weight / 1000:.9g}", f"{after.weight / 1000:.9g}"),
         ("tier", before.tier, after.tier),
         ("pool", before.pool, after.pool),
         ("cap", _limit(before.cap), _limit(after.cap)),

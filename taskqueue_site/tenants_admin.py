@@ -10,8 +10,10 @@ from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -80,6 +82,11 @@ class TenantChangeList(PoolsChangeList):
         for tenant in tenants:
             tenant.load = loads[tenant.pk]
         self.result_list = tenants
+
+
+def _slug(object_id: str) -> str:
+    """Return the slug of the tenant that an address names; raises Http404."""
+    return str(get_object_or_404(Tenant, pk=unquote(object_id)).pk)
 
 
 #: The submit button that asks what saving would do.
@@ -212,7 +219,8 @@ class TenantAdmin(ModelAdmin):
             for value in values
             if name not in {PREVIEW, "csrfmiddlewaretoken"}
         ]
-        return self._show_preview(request, before[object_id], after[object_id], hidden)
+        slug = unquote(object_id)
+        return self._show_preview(request, before[slug], after[slug], hidden)
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         """Go on after saving; a preview has nothing to announce."""
@@ -223,12 +231,12 @@ class TenantAdmin(ModelAdmin):
     @link_action(description="What if paused", permissions=["view"], icon="science")
     def preview_pause(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show what a pause would have done."""
-        return self._preview_paused(request, object_id, is_paused=True)
+        return self._preview_paused(request, unquote(object_id), is_paused=True)
 
     @link_action(description="What if resumed", permissions=["view"], icon="science")
     def preview_resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show what would have happened without the pause."""
-        return self._preview_paused(request, object_id, is_paused=False)
+        return self._preview_paused(request, unquote(object_id), is_paused=False)
 
     def _preview_paused(
         self, request: HttpRequest, slug: str, *, is_paused: bool
@@ -259,7 +267,8 @@ class TenantAdmin(ModelAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Offer the one of pause and resume that changes something."""
-        is_paused = Tenant.objects.filter(pk=object_id, is_paused=True).exists()
+        slug = unquote(str(object_id))
+        is_paused = Tenant.objects.filter(pk=slug, is_paused=True).exists()
         wanted = "resume" if is_paused else "pause"
         actions = super().get_actions_detail(request, object_id)  # type: ignore[misc]
         return [each for each in actions if each.action_name.endswith(f"_{wanted}")]
@@ -276,8 +285,9 @@ class TenantAdmin(ModelAdmin):
     def pause(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         """Stop dispatching the tenant's jobs, for the reason given."""
         reason = form.cleaned_data["reason"]
-        tenant_pause(slug=object_id, reason=reason)
-        return self._done(request, object_id, f"Paused: {reason}")
+        slug = _slug(object_id)
+        tenant_pause(slug=slug, reason=reason)
+        return self._done(request, slug, f"Paused: {reason}")
 
     @dialog_action(
         description="Resume",
@@ -289,8 +299,9 @@ class TenantAdmin(ModelAdmin):
     )
     def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         """Dispatch the tenant's jobs again."""
-        tenant_resume(slug=object_id)
-        return self._done(request, object_id, "Resumed.")
+        slug = _slug(object_id)
+        tenant_resume(slug=slug)
+        return self._done(request, slug, "Resumed.")
 
     def _done(self, request: HttpRequest, slug: str, said: str) -> HttpResponse:
         log_change(request, Tenant.objects.filter(pk=slug), said)

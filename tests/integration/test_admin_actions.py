@@ -258,3 +258,27 @@ def test_a_view_that_fails_leaves_nothing_written(
     form = {"_form_submitted": "true", "reason": "why"}
     assert browser.post(pause, form).status_code == 500
     assert not tenant("t1").is_paused
+
+
+# --- Slugs that an address writes in another way --------------------------------------
+
+
+def test_a_tenant_with_an_underscore_is_previewed_paused_and_resumed(browser: Client):
+    make_tenant("a_b")
+    page = "/admin/tenants/tenant/a_5Fb/"
+    assert "preview_pause" in browser.get(f"{page}change/").content.decode()
+    assert browser.get(f"{page}preview_pause/").status_code == 200
+
+    form = {"_form_submitted": "true", "reason": "the bank called"}
+    browser.post(f"{page}pause/", form)
+    assert tenant("a_b").is_paused
+    assert f"{page}resume/" in browser.get(f"{page}change/").content.decode()
+    browser.post(f"{page}resume/", form)
+    assert not tenant("a_b").is_paused
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "preview_pause"])
+def test_a_tenant_that_does_not_exist_is_not_found(browser: Client, action: str):
+    form = {"_form_submitted": "true", "reason": "none"}
+    address = f"/admin/tenants/tenant/nosuch/{action}/"
+    assert browser.post(address, form).status_code == 404

@@ -267,3 +267,13 @@ def test_the_list_shows_pools_in_force(browser: Client):
     assert "own <span" in page
     assert "2 slots" in page
     assert "no worker" in page
+
+
+def test_a_tenant_with_an_underscore_has_a_preview(browser: Client):
+    make_tenant("a_b")
+    form = {**FORM, "slug": "a_b", "quota-0-tenant": "a_b", "quota-0-weight": "4"}
+    answer = browser.post(
+        "/admin/tenants/tenant/a_5Fb/change/", {**form, "_preview": "yes"}
+    )
+    assert answer.status_code == 200
+    assert "Preview of a_b" in answer.content.decode()

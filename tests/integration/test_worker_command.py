@@ -20,8 +20,9 @@ from tests.integration.web import ROOT, database_url
     [
         (["--pool", "a b"], "'a b' is not the name of a pool. Use 1 to 63"),
         (["--pool", ""], "not the name of a pool"),
-        (["--concurrency", "0"], "not a whole number from 1 on"),
-        (["--concurrency", "-1"], "not a whole number from 1 on"),
+        (["--concurrency", "0"], "not a whole number from 1 to 1024"),
+        (["--concurrency", "1025"], "not a whole number from 1 to 1024"),
+        (["--concurrency", "-1"], "not a whole number from 1 to 1024"),
         (["--pool", "x", "--maintenance"], "not allowed with"),
     ],
 )

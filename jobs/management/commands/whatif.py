@@ -27,6 +27,8 @@ Pair = tuple[str, Any]
 
 #: Tenants in the table; the others are counted, and --json has them all.
 MOST_LINES: Final = 25
+#: The longest time that --since takes.
+LONGEST: Final = timedelta(days=3650)
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -110,7 +112,10 @@ def window(text: str) -> timedelta:
         raise ArgumentTypeError(
             f"{text!r} is no length of time: use a number and s, m, h or d, as in 24h"
         )
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    length = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    if length > LONGEST:
+        raise ArgumentTypeError(f"{text} is more than {LONGEST.days}d")
+    return length
 
 
 def pair(convert: Callable[[str], Any]) -> Callable[[str], Pair]:
@@ -187,7 +192,10 @@ def _changed(
             raise CommandError(
                 f"There is no tenant {slug!r}; `manage.py tenant list` shows them."
             )
-        wishes.setdefault(slug, {}).update(values)
+        wish = wishes.setdefault(slug, {})
+        if wish.keys() & values.keys():
+            raise CommandError(f"Two of the changes of {slug!r} contradict each other.")
+        wish.update(values)
     for slug, values in wishes.items():
         yield slug, replace(before[slug], **values)
 
@@ -230,6 +238,9 @@ def _assumed(
     pools = {config.pool for each in (before, after) for config in each.values()}
     assumed = dict(live)
     for name, number in given:
+        if name and name not in pools:
+            known = ", ".join(sorted(pools))
+            raise CommandError(f"No tenant is in a pool {name!r}; there are: {known}.")
         assumed.update(dict.fromkeys([name] if name else pools, number))
     return assumed
 
@@ -243,7 +254,8 @@ def _lines(found: Preview) -> Iterator[str]:
     shown = found.tenants[:MOST_LINES]
     name_width = max(len(each.tenant) for each in shown) + 2
     yield from found.sentences
-    yield ""
+    if found.sentences:
+        yield ""
     pools = ", ".join(f"{name} ({number})" for name, number in found.slots.items())
     yield f"{found.jobs:,} jobs replayed; pools (slots): {pools}; times are UTC."
     yield ""

@@ -9,7 +9,7 @@ from celery import current_app as app
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand
 
-from jobs import workers
+from jobs import suspects, workers
 from jobs.queues import MAINTENANCE_QUEUE, pool_queue
 from tenants.models import slug_validator
 
@@ -27,8 +27,10 @@ def pool(text: str) -> str:
 
 def slots(text: str) -> int:
     """Return a number of slots."""
-    if not text.isdecimal() or not int(text):
-        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    if not text.isdecimal() or not 1 <= int(text) <= suspects.CHILDREN:
+        raise ArgumentTypeError(
+            f"{text!r} is not a whole number from 1 to {suspects.CHILDREN}"
+        )
     return int(text)
 
 
