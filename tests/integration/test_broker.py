@@ -1,0 +1,64 @@
+"""What the publisher puts on the real broker."""
+
+from typing import Any
+
+import pytest
+from celery import Celery
+from kombu import Connection
+from kombu.exceptions import OperationalError
+
+from jobs.broker import Publisher
+from jobs.queues import RUN_ATTEMPT, pool_queue
+
+#: Differs from message to message, or names who sent it.
+OF_ONE_MESSAGE = {"id", "root_id", "origin"}
+
+
+def taken(broker_url: str, pool: str) -> dict[str, Any]:
+    """Take the one message of a pool's queue: headers, body and how it is kept."""
+    with Connection(broker_url) as broker:
+        queue = pool_queue(pool).bind(broker.channel())
+        message = queue.get(no_ack=True)
+        assert message is not None
+        assert queue.get() is None
+    kept = {key: message.properties[key] for key in ("delivery_mode", "priority")}
+    headers = {k: v for k, v in message.headers.items() if k not in OF_ONE_MESSAGE}
+    return {"headers": headers, "body": message.decode(), **kept}
+
+
+def test_a_message_is_what_celery_itself_would_have_sent(
+    app: Celery, publisher: Publisher, pool: str, broker_url: str
+):
+    publisher.publish(pool_queue(pool), [[1, 2]])
+    ours = taken(broker_url, pool)
+    app.amqp.queues.add(pool_queue(pool))
+    app.send_task(
+        RUN_ATTEMPT,
+        kwargs={"attempt_ids": [1, 2]},
+        queue=pool_queue(pool).name,
+        ignore_result=True,
+    )
+    assert ours == taken(broker_url, pool)
+    assert ours["headers"]["ignore_result"] is True
+
+
+def test_each_message_has_an_id_of_its_own(
+    publisher: Publisher, pool: str, broker_url: str
+):
+    publisher.publish(pool_queue(pool), [[1], [2]])
+    with Connection(broker_url) as broker:
+        queue = pool_queue(pool).bind(broker.channel())
+        ids = [queue.get(no_ack=True).headers["id"] for _ in range(2)]
+    assert len(set(ids)) == 2
+
+
+def test_a_queue_that_vanished_is_an_error_once_and_declared_anew(
+    publisher: Publisher, pool: str, broker_url: str
+):
+    publisher.publish(pool_queue(pool), [[1]])
+    with Connection(broker_url) as broker:
+        pool_queue(pool).bind(broker.channel()).delete()
+    with pytest.raises(OperationalError):
+        publisher.publish(pool_queue(pool), [[2]])
+    publisher.publish(pool_queue(pool), [[3]])
+    assert taken(broker_url, pool)["body"][1] == {"attempt_ids": [3]}
