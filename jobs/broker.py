@@ -26,8 +26,6 @@ class Publisher:
         self._connection: Connection | None = None
         self._producer: Producer | None = None
         self._confirms: _Confirms | None = None
-        #: The queues that the broker is known to have.
-        self._declared: set[str] = set()
 
     def open(self) -> None:
         """Open the connection ahead of the first message, which then need not wait.
@@ -45,9 +43,7 @@ class Publisher:
         """
         try:
             producer = self._open()
-            if queue.name not in self._declared:
-                queue.bind(producer.channel).declare()
-                self._declared.add(queue.name)
+            producer.maybe_declare(queue)
             for attempt_ids in bundles:
                 self._send(producer, queue, attempt_ids)
             if self._confirms is not None:
@@ -64,7 +60,6 @@ class Publisher:
         if self._connection is not None:
             self._connection.release()
         self._connection = self._producer = self._confirms = None
-        self._declared.clear()
 
     def _send(
         self, producer: Producer, queue: Queue, attempt_ids: Sequence[int]
