@@ -1,7 +1,7 @@
 """The screens of jobs: the list, and the page that tells one job's story."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -171,6 +171,12 @@ _REMEDIES: Final = {
     WaitsFor.CAP: "The cap is on the page of the tenant",
     WaitsFor.RATE: "The rate is on the page of the tenant",
 }
+_BY_WEIGHT: Final = "part of the pool, by weight"
+_ENTITLED: Final[dict[WaitsFor | None, str]] = {
+    WaitsFor.CAP: "by weight alone; its cap keeps it below that"
+}
+_SECOND: Final = timedelta(seconds=1)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _LOUD: Final = {WaitsFor.PAUSED: "paused", WaitsFor.NO_WORKERS: "dead", None: "dead"}
 
 
@@ -198,16 +204,21 @@ def _figures(wait: Wait, now: datetime) -> list[tuple[str, str, str]]:
             in_words(wait.work_ahead_us),
             "worker time they should take",
         ),
-        ("Entitled", _part(wait.entitled), "part of the pool, by weight"),
+        ("Entitled", _part(wait.entitled), _ENTITLED.get(wait.waits_for, _BY_WEIGHT)),
         ("Received", _part(wait.received), f"of the pool over the last {window}"),
     ]
     if wait.opens_at is not None:
         moment = f"{timezone.localtime(wait.opens_at):%H:%M:%S}"
-        found.insert(0, ("Opens", age(wait.opens_at, now=now), moment))
+        found.insert(0, ("Opens", _left(wait.opens_at - now), moment))
     if wait.starts_within_us is not None:
         most = in_words(wait.starts_within_us)
         return [*found, ("Starts within", most, "the worst case, by the rule")]
     return [*found, ("Starts within", "no bound", wait.no_bound or "")]
+
+
+def _left(span: timedelta) -> str:
+    """Return how long until a moment, in the words of the sentence beside it."""
+    return f"in {in_words(round(span / _MICROSECOND))}" if span > _SECOND else "now"
 
 
 def _part(part: float | None) -> str:

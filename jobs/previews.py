@@ -57,7 +57,11 @@ class Preview:
     @property
     def sentences(self) -> list[str]:
         """Return what happens to the tenants that are changed, in words."""
-        return [each.sentence for each in self.tenants if each.tenant in self.changed]
+        seen = {each.tenant for each in self.tenants}
+        return [
+            *(each.sentence for each in self.tenants if each.tenant in self.changed),
+            *(f"{t} sent no job in that time." for t in sorted(self.changed - seen)),
+        ]
 
 
 def settings() -> dict[str, TenantConfig]:
@@ -116,7 +120,7 @@ def preview(
         changed=changed,
         slots=taken,
         jobs=answer.jobs,
-        notes=[*_notes(recording, most_jobs), *_silent(changed - seen)],
+        notes=_notes(recording, most_jobs),
         is_cut=recording.is_cut,
     )
 
@@ -140,10 +144,6 @@ def _notes(recording: Recording, most_jobs: int) -> list[str]:
             "with what jobs of their kind usually cost."
         )
     return notes
-
-
-def _silent(slugs: frozenset[str]) -> list[str]:
-    return [f"{slug} sent no job in that time." for slug in sorted(slugs)]
 
 
 def _plan(settings: Settings, seen: set[str], slots: Mapping[str, int]) -> Plan:

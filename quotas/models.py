@@ -10,6 +10,8 @@ from tenants.scoping import TenantOwned
 
 MIN_WEIGHT = Decimal("0.001")
 MAX_WEIGHT = Decimal(10_000)
+#: The largest cap that the database holds.
+MAX_CAP = 2**31 - 1
 
 
 class Quota(TenantOwned):

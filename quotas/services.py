@@ -18,8 +18,10 @@ def tenant_create(
     weight: Decimal = Decimal(1),
     max_in_flight: int | None = None,
     elastic_cap: int | None = None,
+    rate_per_second: Decimal | None = None,
+    burst: int | None = None,
 ) -> Quota:
-    """Write a tenant and its quota in one transaction; without a rate.
+    """Write a tenant and its quota in one transaction.
 
     Raises UnknownTierError, TenantExistsError or ValidationError.
     """
@@ -30,6 +32,8 @@ def tenant_create(
             weight=weight,
             max_in_flight=max_in_flight,
             elastic_cap=elastic_cap,
+            rate_per_second=rate_per_second,
+            burst=burst,
         )
         quota.full_clean(validate_unique=False, validate_constraints=False)
         quota.save(force_insert=True)
@@ -42,18 +46,25 @@ def quota_update(
     weight: Decimal | None = None,
     max_in_flight: int | None = None,
     elastic_cap: int | None = None,
+    rate_per_second: Decimal | None = None,
+    burst: int | None = None,
 ) -> Quota:
-    """Change what is given of a quota and leave the rest; 0 lifts a cap.
+    """Change what is given of a quota and leave the rest; 0 lifts a cap or a rate.
 
     Raises UnknownTenantError or ValidationError.
     """
     quota = quota_get(slug=slug)
+    limits = {
+        "max_in_flight": max_in_flight,
+        "elastic_cap": elastic_cap,
+        "rate_per_second": rate_per_second,
+        "burst": burst,
+    }
     if weight is not None:
         quota.weight = weight
-    if max_in_flight is not None:
-        quota.max_in_flight = max_in_flight or None
-    if elastic_cap is not None:
-        quota.elastic_cap = elastic_cap or None
+    for name, limit in limits.items():
+        if limit is not None:
+            setattr(quota, name, limit or None)
     quota.full_clean(validate_unique=False, validate_constraints=False)
-    quota.save(update_fields=["weight", "max_in_flight", "elastic_cap"])
+    quota.save(update_fields=["weight", *limits])
     return quota

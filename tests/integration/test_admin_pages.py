@@ -1,5 +1,6 @@
 """Every page of the admin: who may see it, and that it stands."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -232,6 +233,14 @@ def test_the_page_of_a_job_refreshes_until_the_job_has_ended(
         dead = Job.objects.get(state="dead")
     over = reverse("admin:jobs_job_live", args=[dead.pk])
     assert "hx-get" not in browser.get(over).content.decode()
+
+
+def test_one_span_reads_alike_in_both_places(browser: Client, rows: None):
+    due = timezone.now() + timedelta(days=68, hours=4, minutes=40)
+    job = make_job("t1", run_after=due)
+    page = browser.get(f"/admin/jobs/job/{job.pk}/live/").content.decode()
+    assert "It is not due for another 68 d 5 h." in page
+    assert "in 68 d 5 h" in page
 
 
 def test_jobs_are_found_by_id_tenant_and_filter(browser: Client, rows: None):

@@ -73,6 +73,8 @@ def test_a_new_tenant_has_the_defaults():
         "weight": 1,
         "max_in_flight": None,
         "elastic_cap": None,
+        "rate_per_second": None,
+        "burst": None,
         "is_paused": False,
         "paused_reason": "",
     }
@@ -85,12 +87,14 @@ def test_a_new_tenant_has_the_defaults():
 def test_a_new_tenant_has_what_is_asked():
     options = ["--weight", "2.125", "--tier", "gold", "--name", "One", "--pool", "p1"]
     options += ["--max-in-flight", "3", "--elastic-cap", "2"]
+    options += ["--rate", "0.5", "--burst", "7"]
     created = report("tenant", "create", "t1", *options)
     assert created["weight"] == 2.125
     assert created["tier"] == "gold"
     assert created["name"] == "One"
     assert created["pool"] == "p1"
     assert (created["max_in_flight"], created["elastic_cap"]) == (3, 2)
+    assert (created["rate_per_second"], created["burst"]) == (0.5, 7)
     assert str(quota_of("t1").weight) == "2.125"
 
 
@@ -118,7 +122,13 @@ def test_a_tenant_is_created_once():
         (["t1", "--pool", "a b"], "pool"),
         (["t1", "--max-in-flight", "0"], "max_in_flight"),
         (["t1", "--max-in-flight", "-1"], "max_in_flight"),
+        (["t1", "--max-in-flight", "2147483648"], "max_in_flight"),
         (["t1", "--elastic-cap", "0"], "elastic_cap"),
+        (["t1", "--rate", "0"], "rate_per_second"),
+        (["t1", "--rate", "-1"], "rate_per_second"),
+        (["t1", "--rate", "0.0001"], "rate_per_second"),
+        (["t1", "--rate", "inf"], "not a number"),
+        (["t1", "--burst", "0"], "burst"),
     ],
 )
 def test_a_bad_tenant_leaves_nothing_behind(words: list[str], told: str):
@@ -149,6 +159,13 @@ def test_tenants_are_listed():
     assert "t1  tier standard  weight 1  pool shared" in run("tenant", "list")
 
 
+def test_the_list_shows_the_limits_that_a_tenant_has():
+    limits = ["--max-in-flight", "4", "--elastic-cap", "3", "--rate", "2.5"]
+    run("tenant", "create", "t1", *limits, "--burst", "9")
+    limited = "pool shared  cap 4  elastic cap 3  rate/s 2.5  burst 9"
+    assert run("tenant", "list").strip().endswith(limited)
+
+
 def test_a_tenant_is_paused_and_resumed():
     run("tenant", "create", "t1")
     paused = report("tenant", "pause", "t1", "--reason", "unpaid")
@@ -156,6 +173,15 @@ def test_a_tenant_is_paused_and_resumed():
     assert "paused: unpaid" in run("tenant", "list")
     resumed = report("tenant", "resume", "t1")
     assert (resumed["is_paused"], resumed["paused_reason"]) == (False, "")
+
+
+def test_a_rate_is_set_and_lifted():
+    run("tenant", "create", "t1", "--weight", "3")
+    changed = report("tenant", "set", "t1", "--rate", "2", "--burst", "5")
+    assert (changed["rate_per_second"], changed["burst"]) == (2, 5)
+    changed = report("tenant", "set", "t1", "--rate", "0", "--burst", "0")
+    assert (changed["rate_per_second"], changed["burst"]) == (None, None)
+    assert changed["weight"] == 3
 
 
 def test_only_what_is_given_changes():

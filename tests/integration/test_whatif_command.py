@@ -173,7 +173,7 @@ def test_the_table_shows_before_and_after():
     assert "80 jobs replayed; pools (slots): shared (4); times are UTC." in rest
     rows = {line.split()[0]: line.split() for line in rest.splitlines() if line}
     assert rows["t2"][1:3] == ["*", "40"]
-    assert "quiet sent no job in that time." in text
+    assert "quiet sent no job in that time." in sentences
 
 
 @pytest.mark.usefixtures("busy_hour")
@@ -229,6 +229,7 @@ def test_a_tier_brings_its_own_weight(now: datetime):
         (["--weight", "t1=NaN"], "not a number"),
         (["--weight", "t1"], "not TENANT=VALUE"),
         (["--cap", "t1=-1"], "not a whole number"),
+        (["--cap", "t1=2147483648"], "more than 2147483647"),
         (["--tier", "t1=tin"], "There is no tier 'tin'; use one of"),
         (["--pool", "t1=a b"], "not the name of a pool"),
         (["--since", "soon", "--pause", "t1"], "no length of time"),

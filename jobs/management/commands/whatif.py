@@ -16,7 +16,7 @@ from fairshare.whatif import MOST_JOBS, Outcome, TenantChange
 from jobs import previews
 from jobs.backlog import TenantConfig
 from jobs.previews import NothingToReplayError, NoWorkersError, Preview
-from quotas.models import MAX_WEIGHT, MIN_WEIGHT
+from quotas.models import MAX_CAP, MAX_WEIGHT, MIN_WEIGHT
 from tenants.management.product_command import ProductCommand, command_errors
 from tenants.models import slug_validator
 from tenants.scoping import all_tenants
@@ -151,6 +151,8 @@ def cap(text: str) -> int | None:
     """Return a cap; 0 means none, as in `manage.py tenant set`."""
     if not text.isdecimal():
         raise ArgumentTypeError(f"the cap {text!r} is not a whole number")
+    if int(text) > MAX_CAP:
+        raise ArgumentTypeError(f"the cap {text} is more than {MAX_CAP}")
     return int(text) or None
 
 

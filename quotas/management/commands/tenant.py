@@ -93,7 +93,7 @@ class Command(ProductCommand):
         return _line(report), report
 
 
-_LIMITS = ("weight", "max_in_flight", "elastic_cap")
+_LIMITS = ("weight", "max_in_flight", "elastic_cap", "rate_per_second", "burst")
 _FIELDS = ("name", "tier", "pool", *_LIMITS)
 
 
@@ -103,7 +103,7 @@ def _add_fields(parser: ArgumentParser) -> None:
     parser.add_argument("--pool", help="own pool of workers; '' means the tier's")
     parser.add_argument(
         "--weight",
-        type=_weight,
+        type=_number,
         metavar="W",
         help=f"share between tenants, {MIN_WEIGHT} to {MAX_WEIGHT} (new: 1)",
     )
@@ -119,16 +119,29 @@ def _add_fields(parser: ArgumentParser) -> None:
         metavar="N",
         help="the same, but only while another tenant's job could start instead",
     )
+    parser.add_argument(
+        "--rate",
+        type=_number,
+        dest="rate_per_second",
+        metavar="R",
+        help="most jobs started per second, over time; `set … 0` lifts it (new: none)",
+    )
+    parser.add_argument(
+        "--burst",
+        type=int,
+        metavar="N",
+        help="jobs that may start at once after a quiet while (with a rate; else 1)",
+    )
 
 
-def _weight(text: str) -> Decimal:
+def _number(text: str) -> Decimal:
     try:
-        weight = Decimal(text)
+        number = Decimal(text)
     except InvalidOperation:
         raise ArgumentTypeError(f"{text!r} is not a number") from None
-    if not weight.is_finite():
+    if not number.is_finite():
         raise ArgumentTypeError(f"{text!r} is not a number")
-    return weight
+    return number
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +149,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _report(quota: Quota) -> dict[str, Any]:
-    tenant = quota.tenant
+    tenant, rate = quota.tenant, quota.rate_per_second
     return {
         "tenant_id": tenant.slug,
         "name": tenant.name,
@@ -146,6 +159,8 @@ def _report(quota: Quota) -> dict[str, Any]:
         "weight": float(quota.weight),
         "max_in_flight": quota.max_in_flight,
         "elastic_cap": quota.elastic_cap,
+        "rate_per_second": None if rate is None else float(rate),
+        "burst": quota.burst,
         "is_paused": tenant.is_paused,
         "paused_reason": tenant.paused_reason,
         "created_at": tenant.created_at.isoformat(),
@@ -153,8 +168,22 @@ def _report(quota: Quota) -> dict[str, Any]:
 
 
 def _line(report: dict[str, Any]) -> str:
-    paused = f"  paused: {report['paused_reason']}" if report["is_paused"] else ""
-    return (
-        f"{report['tenant_id']}  tier {report['tier']}  weight {report['weight']:g}  "
-        f"pool {report['pool']}{paused}"
+    return "  ".join(
+        [
+            report["tenant_id"],
+            f"tier {report['tier']}",
+            f"weight {report['weight']:g}",
+            f"pool {report['pool']}",
+            *(f"{word} {report[name]:g}" for name, word in _WORDS if report[name]),
+            *([f"paused: {report['paused_reason']}"] if report["is_paused"] else []),
+        ]
     )
+
+
+#: Limits that a tenant may have, and how a line names them.
+_WORDS = (
+    ("max_in_flight", "cap"),
+    ("elastic_cap", "elastic cap"),
+    ("rate_per_second", "rate/s"),
+    ("burst", "burst"),
+)
