@@ -282,21 +282,21 @@ def _rivals_first(level: Level, work: Fraction, delta_us: int) -> Fraction:
 _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
-def in_words(time_us: int) -> str:
-    """Return a length of time as a person would say it.
+def in_words(time_us: int, *, at_most: bool = False) -> str:
+    """Return a length of time as a person would say it; `at_most` rounds up.
 
     >>> in_words(250_000), in_words(41_000_000), in_words(125_000_000)
     ('0.2 s', '41 s', '2 min 5 s')
-    >>> in_words(9_000_000_000)
-    '2 h 30 min'
+    >>> in_words(9_001_000_000), in_words(9_001_000_000, at_most=True)
+    ('2 h 30 min', '2 h 31 min')
     """
-    seconds = time_us / 1_000_000
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
+    rounded = ceil if at_most else round
+    if (tenths := rounded(time_us / 100_000)) < 100:
+        return f"{tenths / 10:.1f} s"
+    whole = rounded(time_us / 1_000_000)
     for size, unit, part_size, part_unit in _UNITS:
         if whole >= size:
-            parts, rest = divmod(round(whole / part_size), size // part_size)
+            parts, rest = divmod(rounded(whole / part_size), size // part_size)
             return f"{parts} {unit}" + (f" {rest} {part_unit}" if rest else "")
     return f"{whole} s"
 
@@ -325,7 +325,9 @@ def _sentence(
         f"{_received(situation)}.",
     }[waits_for]
     ahead = ahead_in_words(situation)
-    most = "" if bound_us is None else f" It starts within {in_words(bound_us)}."
+    most = ""
+    if bound_us is not None:
+        most = f" It starts within {in_words(bound_us, at_most=True)}."
     return cause + ahead + most
 
 
@@ -358,4 +360,4 @@ def _received(situation: Situation) -> str:
     if situation.received is None or situation.window_us is None:
         return ""
     window = in_words(situation.window_us)
-    return f" (it had {percent(situation.received)} over the last {window})"
+    return f" (it used {percent(situation.received)} of it over the last {window})"

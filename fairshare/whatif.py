@@ -56,6 +56,8 @@ __all__ = [
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND_US = 1_000_000
+#: A shorter wait is none in words.
+_AT_ONCE_US = 50_000
 
 MOST_JOBS = 100_000
 """How many jobs are replayed at most, if the caller does not say otherwise."""
@@ -289,9 +291,17 @@ def _wait(old: Outcome, new: Outcome) -> str:
         return "half of its jobs never start" + (
             "" if now == was else f" instead of waiting up to {was}"
         )
+    if new.wait_p50_us < _AT_ONCE_US:
+        return "half of its jobs start at once" + (
+            "" if now == was else f" instead of {_late(old.wait_p50_us)}"
+        )
     return f"half of its jobs wait up to {now}" + (
         "" if now == was else f" instead of {was}"
     )
+
+
+def _late(wait_us: int | None) -> str:
+    return "never" if wait_us is None else f"waiting up to {in_words(wait_us)}"
 
 
 def _utc_apart(*times_us: int) -> list[str]:

@@ -11,8 +11,10 @@ from kombu.exceptions import OperationalError
 
 from jobs.queues import RUN_ATTEMPT
 
-#: How long a batch may wait for the broker's confirms.
-CONFIRM_SECONDS: Final = 5.0
+#: How long a batch may wait for the broker's confirms, and a new connection for its
+#: answer. Shorter than the dispatcher's lease, which nobody renews meanwhile.
+CONFIRM_SECONDS: Final = 2.0
+CONNECT_SECONDS: Final = 1.5
 
 
 class Publisher:
@@ -84,7 +86,8 @@ class Publisher:
     def _open(self) -> Producer:
         if self._producer is None:
             self._connection = self.app.connection_for_write(
-                transport_options={"confirm_publish": False}
+                connect_timeout=CONNECT_SECONDS,
+                transport_options={"confirm_publish": False},
             )
             self._connection.ensure_connection(max_retries=1, interval_start=0)
             channel = self._connection.channel()

@@ -205,13 +205,13 @@ def _figures(wait: Wait, now: datetime) -> list[tuple[str, str, str]]:
             "worker time they should take",
         ),
         ("Entitled", _part(wait.entitled), _ENTITLED.get(wait.waits_for, _BY_WEIGHT)),
-        ("Received", _part(wait.received), f"of the pool over the last {window}"),
+        ("Received", _part(wait.received), f"of all its slots' time, last {window}"),
     ]
     if wait.opens_at is not None:
         moment = f"{timezone.localtime(wait.opens_at):%H:%M:%S}"
         found.insert(0, ("Opens", _left(wait.opens_at - now), moment))
     if wait.starts_within_us is not None:
-        most = in_words(wait.starts_within_us)
+        most = in_words(wait.starts_within_us, at_most=True)
         return [*found, ("Starts within", most, "the worst case, by the rule")]
     return [*found, ("Starts within", "no bound", wait.no_bound or "")]
 

@@ -3,7 +3,8 @@
 `settings` reads what is in force, the caller changes a copy, `preview` compares.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -120,7 +121,11 @@ def preview(
         changed=changed,
         slots=taken,
         jobs=answer.jobs,
-        notes=_notes(recording, most_jobs),
+        notes=[
+            *_notes(recording, most_jobs),
+            *_paused(sorted(changed), before, after),
+            *_alone(sorted(changed & seen), seen, before, after),
+        ],
         is_cut=recording.is_cut,
     )
 
@@ -144,6 +149,29 @@ def _notes(recording: Recording, most_jobs: int) -> list[str]:
             "with what jobs of their kind usually cost."
         )
     return notes
+
+
+def _paused(slugs: Sequence[str], before: Settings, after: Settings) -> list[str]:
+    return [
+        f"{slug} is paused now and is replayed as paused all along; resume it as well "
+        "to see what would change."
+        for slug in slugs
+        if before[slug].is_paused and after[slug].is_paused
+    ]
+
+
+def _alone(
+    slugs: Iterable[str], seen: set[str], before: Settings, after: Settings
+) -> list[str]:
+    """Say whose weight counts against nobody."""
+    crowds = Counter((after[slug].pool, after[slug].tier) for slug in seen)
+    return [
+        f"{slug} is the only tenant of the tier {after[slug].tier} here, so its weight "
+        "counts against nobody: tiers share first, then the tenants in each."
+        for slug in slugs
+        if after[slug].weight != before[slug].weight
+        and crowds[after[slug].pool, after[slug].tier] == 1
+    ]
 
 
 def _plan(settings: Settings, seen: set[str], slots: Mapping[str, int]) -> Plan:

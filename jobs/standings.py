@@ -58,7 +58,7 @@ _LONGEST_SECONDS: Final = 10.0
 _LONGEST = """
 SELECT pool, max(GREATEST(settled_us, held_us)) FROM (
     SELECT pool, settled_us, held_us FROM jobs_attempt
-    WHERE finished_at > now() - interval '1 hour'
+    WHERE finished_at > now() - interval '1 hour' AND outcome <> 'lost'
     ORDER BY finished_at DESC LIMIT 5000
 ) AS latest GROUP BY pool
 """

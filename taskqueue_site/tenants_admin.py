@@ -41,7 +41,7 @@ from tenants.adminkit import (
     subtle,
 )
 from tenants.models import Tenant, Tier
-from tenants.services import tenant_pause, tenant_resume
+from tenants.services import MOST_CHARACTERS, tenant_pause, tenant_resume
 from tenants.wording import duration, plain
 
 
@@ -49,7 +49,7 @@ class ReasonForm(DialogForm):
     """Asks why; the answer is kept in the history and beside the tenant."""
 
     reason = forms.CharField(
-        label="Reason", max_length=200, widget=UnfoldAdminTextInputWidget
+        label="Reason", max_length=MOST_CHARACTERS, widget=UnfoldAdminTextInputWidget
     )
 
 

@@ -43,6 +43,8 @@ def command_errors(*refusals: type[Exception]) -> Iterator[None]:
         yield
     except ValidationError as error:
         raise CommandError(_describe(error)) from error
+    except UnicodeEncodeError as error:
+        raise CommandError("What was typed is not valid UTF-8.") from error
     except refusals as error:
         raise CommandError(str(error)) from error
     except (OperationalError, InterfaceError) as error:

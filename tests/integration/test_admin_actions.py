@@ -282,3 +282,34 @@ def test_a_tenant_that_does_not_exist_is_not_found(browser: Client, action: str)
     form = {"_form_submitted": "true", "reason": "none"}
     address = f"/admin/tenants/tenant/nosuch/{action}/"
     assert browser.post(address, form).status_code == 404
+
+
+# --- What no form of ours sends -------------------------------------------------------
+
+
+@pytest.mark.parametrize("chosen", ["x", "", "99999999999999999999"])
+def test_choosing_what_is_no_dead_letter_is_a_bad_request(browser: Client, chosen: str):
+    form = {"action": "retry_selected", "_selected_action": chosen, "confirmed": "1"}
+    assert browser.post("/admin/jobs/deadletter/", form).status_code == 400
+
+
+@pytest.mark.parametrize("number", ["sNaN", "NaN", "-sNaN", "Infinity"])
+@pytest.mark.parametrize("field", ["weight", "rate_per_second"])
+def test_what_is_no_number_is_named_in_the_form(
+    browser: Client, field: str, number: str
+):
+    with all_tenants(reason="test"):
+        Quota.objects.update(rate_per_second=1)
+    form = {
+        "name": "",
+        "tier": "standard",
+        "pool": "",
+        "quota-TOTAL_FORMS": "1",
+        "quota-INITIAL_FORMS": "1",
+        "quota-0-tenant": "t1",
+        "quota-0-weight": "1",
+        f"quota-0-{field}": number,
+    }
+    answer = browser.post("/admin/tenants/tenant/t1/change/", form)
+    assert answer.status_code == 200
+    assert "Enter a number." in answer.content.decode()

@@ -129,6 +129,9 @@ def test_a_tenant_is_created_once():
         (["t1", "--rate", "0.0001"], "rate_per_second"),
         (["t1", "--rate", "inf"], "not a number"),
         (["t1", "--burst", "0"], "burst"),
+        (["t1", "--name", "x" * 201], "name: Use one line"),
+        (["t1", "--name", "a\nb"], "name: Use one line"),
+        (["t1", "--name", "\udcff"], "name: Use one line"),
     ],
 )
 def test_a_bad_tenant_leaves_nothing_behind(words: list[str], told: str):
@@ -161,8 +164,8 @@ def test_tenants_are_listed():
 
 def test_the_list_shows_the_limits_that_a_tenant_has():
     limits = ["--max-in-flight", "4", "--elastic-cap", "3", "--rate", "2.5"]
-    run("tenant", "create", "t1", *limits, "--burst", "9")
-    limited = "pool shared  cap 4  elastic cap 3  rate/s 2.5  burst 9"
+    run("tenant", "create", "t1", *limits, "--burst", "2147483647")
+    limited = "pool shared  cap 4  elastic cap 3  rate/s 2.5  burst 2147483647"
     assert run("tenant", "list").strip().endswith(limited)
 
 
@@ -182,6 +185,15 @@ def test_a_rate_is_set_and_lifted():
     changed = report("tenant", "set", "t1", "--rate", "0", "--burst", "0")
     assert (changed["rate_per_second"], changed["burst"]) == (None, None)
     assert changed["weight"] == 3
+
+
+@pytest.mark.parametrize("reason", ["x" * 201, "a\nb", "\x1b[31m", "\udcff"])
+def test_a_reason_is_one_printable_line(reason: str):
+    run("tenant", "create", "t1")
+    with pytest.raises(CommandError, match="reason: Use one line"):
+        run("tenant", "pause", "t1", "--reason", reason)
+    run("tenant", "pause", "t1")
+    assert run("tenant", "list").strip().endswith("  paused")
 
 
 def test_only_what_is_given_changes():

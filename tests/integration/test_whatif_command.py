@@ -17,7 +17,7 @@ from jobs.backlog import TenantConfig
 from jobs.models import Attempt, Job
 from jobs.recorded import Recording, recorded
 from quotas.models import Quota
-from tenants.models import Tier
+from tenants.models import Tenant, Tier
 from tenants.scoping import all_tenants
 from tests.arrange import make_tenant
 from tests.integration.history import Ran, make_past_job, make_worker
@@ -177,6 +177,17 @@ def test_the_table_shows_before_and_after():
 
 
 @pytest.mark.usefixtures("busy_hour")
+def test_it_says_why_a_change_changes_nothing():
+    Tier.objects.get_or_create(name="gold", defaults={"weight": 3})
+    with all_tenants(reason="test"):
+        Tenant.objects.filter(slug="t2").update(tier="gold")
+        Tenant.objects.filter(slug="t1").update(is_paused=True)
+    text = run("--since", "2h", "--weight", "t2=4", "--weight", "t1=2")
+    assert "t2 is the only tenant of the tier gold here" in text
+    assert "t1 is paused now and is replayed as paused all along" in text
+
+
+@pytest.mark.usefixtures("busy_hour")
 def test_a_tenant_moves_to_a_pool_of_assumed_slots():
     with pytest.raises(CommandError, match=r"worker --pool big.*--slots"):
         run("--pool", "t2=big")
@@ -230,6 +241,9 @@ def test_a_tier_brings_its_own_weight(now: datetime):
         (["--weight", "t1"], "not TENANT=VALUE"),
         (["--cap", "t1=-1"], "not a whole number"),
         (["--cap", "t1=2147483648"], "more than 2147483647"),
+        (["--cap", "t1=" + 5_000 * "9"], "more than 2147483647"),
+        (["--most-jobs", "9223372036854775807"], "not a whole number from 1 to"),
+        (["--weight", "t1=9999." + 40 * "9"], "more than three decimals"),
         (["--tier", "t1=tin"], "There is no tier 'tin'; use one of"),
         (["--pool", "t1=a b"], "not the name of a pool"),
         (["--since", "soon", "--pause", "t1"], "no length of time"),

@@ -110,7 +110,7 @@ def test_what_never_starts_has_no_numbers():
     assert change.before.share is None
     assert change.sentence == (
         "Resumed, tenant a's backlog ends 2025-03-10 13:01 UTC instead of never; half "
-        "of its jobs wait up to 0.0 s instead of for ever."
+        "of its jobs start at once instead of never."
     )
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from celery import current_app
 from django.core.management.base import BaseCommand
+from django.db import connection
 
 from jobs.broker import Publisher
 from jobs.dispatcher import Dispatcher
+from tenants.management.product_command import command_errors
 
 
 class Command(BaseCommand):
@@ -23,9 +25,11 @@ class Command(BaseCommand):
         parser.add_argument("--data", help="folder of the one-machine stack")
 
     def handle(self, *_: Any, **__: Any) -> None:
-        """Run until SIGINT or SIGTERM."""
+        """Run until SIGINT or SIGTERM; refuse to start without a database."""
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
+        with command_errors():
+            connection.ensure_connection()
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         Dispatcher(holder=holder, publisher=Publisher(current_app)).run(stop)

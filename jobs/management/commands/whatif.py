@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError
@@ -29,6 +30,8 @@ Pair = tuple[str, Any]
 MOST_LINES: Final = 25
 #: The longest time that --since takes.
 LONGEST: Final = timedelta(days=3650)
+#: Most digits of a number.
+_DIGITS: Final = 10
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -142,7 +145,7 @@ def weight(text: str) -> int:
         raise ArgumentTypeError(
             f"the weight {text} is not between {MIN_WEIGHT} and {MAX_WEIGHT}"
         )
-    if value * 1000 % 1:
+    if (1000 * Fraction(value)).denominator > 1:
         raise ArgumentTypeError(f"the weight {text} has more than three decimals")
     return int(value * 1000)
 
@@ -151,7 +154,7 @@ def cap(text: str) -> int | None:
     """Return a cap; 0 means none, as in `manage.py tenant set`."""
     if not text.isdecimal():
         raise ArgumentTypeError(f"the cap {text!r} is not a whole number")
-    if int(text) > MAX_CAP:
+    if len(text) > _DIGITS or int(text) > MAX_CAP:
         raise ArgumentTypeError(f"the cap {text} is more than {MAX_CAP}")
     return int(text) or None
 
@@ -172,8 +175,10 @@ def slots(text: str) -> tuple[str | None, int]:
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    if not text.isdecimal() or len(text) > _DIGITS or not int(text):
+        raise ArgumentTypeError(
+            f"{text!r} is not a whole number from 1 to {10**_DIGITS - 1}"
+        )
     return int(text)
 
 

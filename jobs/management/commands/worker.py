@@ -8,9 +8,11 @@ from typing import Any
 from celery import current_app as app
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand
+from django.db import connection
 
 from jobs import suspects, workers
 from jobs.queues import MAINTENANCE_QUEUE, pool_queue
+from tenants.management.product_command import command_errors
 from tenants.models import slug_validator
 
 
@@ -35,21 +37,43 @@ def slots(text: str) -> int:
 
 
 class Command(BaseCommand):
-    help = "Work for a pool (--pool NAME), or on beat and housekeeping (--maintenance)."
+    help = (
+        "Work for a pool (--pool NAME), or on scheduled tasks and housekeeping "
+        "(--maintenance)."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         serves = parser.add_mutually_exclusive_group()
         serves.add_argument(
-            "--pool", type=pool, default="shared", help="pool to work for"
+            "--pool", type=pool, default="shared", help="pool to work for (shared)"
         )
-        serves.add_argument("--maintenance", action="store_true")
-        parser.add_argument("--concurrency", type=slots, default=2, help="slots")
-        parser.add_argument("--loglevel", default="INFO")
+        serves.add_argument(
+            "--maintenance",
+            action="store_true",
+            help="run what beat sends instead; one such worker is enough",
+        )
+        parser.add_argument(
+            "--concurrency",
+            type=slots,
+            default=2,
+            metavar="N",
+            help="slots: jobs at work at once, each in a process of its own (2)",
+        )
+        parser.add_argument(
+            "--loglevel", default="INFO", help="least level that is logged (INFO)"
+        )
         parser.add_argument("--data", help="folder of the one-machine stack")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Run until SIGTERM or SIGINT; running attempts are let end."""
+        """Run until SIGTERM or SIGINT; running attempts are let end.
+
+        Refuses to start without a database.
+        """
+        with command_errors():
+            connection.ensure_connection()
+            # The children are forked from here, and a connection is not shared.
+            connection.close()
         if options["maintenance"]:
             name, queue = "maintenance", MAINTENANCE_QUEUE
         else:

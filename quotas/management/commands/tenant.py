@@ -17,6 +17,7 @@ from tenants import services as tenants
 from tenants.management.product_command import ProductCommand, command_errors
 from tenants.scoping import all_tenants
 from tenants.selectors import UnknownTenantError, UnknownTierError, tenant_list
+from tenants.wording import plain
 
 Action = Callable[..., tuple[str, Any]]
 
@@ -168,16 +169,25 @@ def _report(quota: Quota) -> dict[str, Any]:
 
 
 def _line(report: dict[str, Any]) -> str:
+    limits = [(word, report[name]) for name, word in _WORDS if report[name]]
     return "  ".join(
         [
             report["tenant_id"],
             f"tier {report['tier']}",
-            f"weight {report['weight']:g}",
+            f"weight {_plain(report['weight'])}",
             f"pool {report['pool']}",
-            *(f"{word} {report[name]:g}" for name, word in _WORDS if report[name]),
-            *([f"paused: {report['paused_reason']}"] if report["is_paused"] else []),
+            *(f"{word} {_plain(limit)}" for word, limit in limits),
+            *([_paused(report["paused_reason"])] if report["is_paused"] else []),
         ]
     )
+
+
+def _plain(number: float) -> str:
+    return plain(Decimal(str(number)))
+
+
+def _paused(reason: str) -> str:
+    return f"paused: {reason}" if reason else "paused"
 
 
 #: Limits that a tenant may have, and how a line names them.
