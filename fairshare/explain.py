@@ -360,4 +360,4 @@ def _received(situation: Situation) -> str:
     if situation.received is None or situation.window_us is None:
         return ""
     window = in_words(situation.window_us)
-    return f" (it used {percent(situation.received)} of it over the last {window})"
+    return f" (it used {percent(situation.received)} over the last {window})"

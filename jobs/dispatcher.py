@@ -58,6 +58,8 @@ SWEEP_SECONDS: Final = 0.1
 IDLE_WAIT_SECONDS: Final = 0.5
 #: How often workers are told who waits.
 PRESSURE_SECONDS: Final = 0.2
+#: When a turn serves no more pools.
+SERVE_SECONDS: Final = 1.0
 #: A worker that has not reported for so long has no slots.
 WORKER_FRESH_SECONDS: Final = 8
 
@@ -123,8 +125,11 @@ class Dispatcher:
             self._read_some_configs()
             self._observe()
             self._read_lines()
+        began = time.monotonic()
         for pool in self.pools.values():
             self._serve(pool)
+            if time.monotonic() - began > SERVE_SECONDS:
+                break  # the broker hangs, and nobody renews the lease meanwhile
         self.standings.answer(self.pools, self.configs, now_us=_now_us())
         self.chores.do_one()
 

@@ -48,6 +48,11 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 ENVIRONMENT_NAME = env.str("ENVIRONMENT_NAME", default="")
 
+LANGUAGE_CODE = "en-us"
+#: Of the admin, the logs and the schedules; the API says UTC.
+TIME_ZONE = env.str("TIME_ZONE", default="Asia/Kolkata")
+USE_TZ = True
+
 # --- Applications ---------------------------------------------------------------------
 
 INSTALLED_APPS = [
@@ -217,7 +222,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     if CELERY_BROKER_URL.startswith("amqp")
     else {"visibility_timeout": 24 * 3600, "socket_timeout": 30}
 )
-CELERY_TIMEZONE = "Asia/Kolkata"
+CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "housekeeping": {"task": "jobs.tasks.housekeeping", "schedule": 60.0},
@@ -358,12 +363,6 @@ UNFOLD = {
         },
     },
 }
-
-# --- Language and time ----------------------------------------------------------------
-
-LANGUAGE_CODE = "en-us"
-TIME_ZONE = "Asia/Kolkata"
-USE_TZ = True
 
 # --- Logs -----------------------------------------------------------------------------
 

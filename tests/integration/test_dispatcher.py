@@ -1,8 +1,12 @@
 """The dispatcher against a real ledger, broker and Redis."""
 
+import time
+
 import pytest
 from celery import Celery
 from django.db import connection
+from kombu import Queue
+from kombu.exceptions import OperationalError
 
 from jobs.broker import Publisher
 from jobs.dispatcher import Dispatcher
@@ -147,6 +151,29 @@ def test_a_broker_that_is_away_delays_and_loses_nothing(
     tick(dispatcher)
     assert published(broker_url, pool) == [attempts_of(job)[0].pk]
     away.close()
+
+
+def test_a_broker_that_hangs_is_waited_for_once_in_a_turn(
+    dispatcher: Dispatcher, pool: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Else the lease would run out while pool after pool waits."""
+    waited = []
+
+    def hang(queue: Queue, bundles: object) -> None:
+        waited.append(queue.name)
+        time.sleep(0.02)
+        raise OperationalError("the broker did not confirm in time")
+
+    monkeypatch.setattr(dispatcher.publisher, "publish", hang)
+    monkeypatch.setattr("jobs.dispatcher.SERVE_SECONDS", 0.01)
+    for slug, name in (("t1", pool), ("t2", f"{pool}-before")):
+        tenants(name, **{slug: 1})
+        add_worker(name, slots=1)
+        make_job(slug)
+    dispatcher._next_round = dispatcher._next_config = 0.0
+    dispatcher.tick()
+    dispatcher.tick()
+    assert len(waited) == 2
 
 
 def test_a_tenant_that_moves_takes_its_backlog_along(

@@ -212,7 +212,7 @@ def test_a_turn_and_the_shares(dispatcher: Dispatcher, pool: str):
     assert waiting["received_share"] == pytest.approx(30 / 300)
     assert waiting["no_bound"] is None
     assert (
-        "is entitled to 25% of the pool (it used 10% of it over the last 5 min)"
+        "is entitled to 25% of the pool (it used 10% over the last 5 min)"
         in (waiting["sentence"])
     )
 

@@ -66,7 +66,7 @@ def test_a_job_waits_its_turn_behind_its_own():
     assert explanation.waits_for is WaitsFor.TURN
     assert explanation.sentence == (
         "It waits its turn: acme has 2 jobs in flight and is entitled to 25% of the "
-        "pool (it used 31% of it over the last 5 min). 2 jobs of acme go first, about "
+        "pool (it used 31% over the last 5 min). 2 jobs of acme go first, about "
         "3.0 s of work. It starts within 2.0 s."
     )
 

@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
+from fairshare.explain import in_words
 from fairshare.whatif import MOST_JOBS, Outcome, TenantChange
 from jobs import previews
 from jobs.backlog import TenantConfig
@@ -22,7 +23,6 @@ from tenants.management.product_command import ProductCommand, command_errors
 from tenants.models import slug_validator
 from tenants.scoping import all_tenants
 from tenants.selectors import UnknownTierError, tier_get
-from tenants.wording import duration
 
 Pair = tuple[str, Any]
 
@@ -296,7 +296,7 @@ def _row(change: TenantChange) -> Iterator[str]:
 
 
 def _wait(wait_us: int | None) -> str:
-    return "for ever" if wait_us is None else duration(wait_us / 1_000_000)
+    return "for ever" if wait_us is None else in_words(wait_us)
 
 
 def _at(outcome: Outcome) -> datetime | None:
