@@ -330,7 +330,7 @@ def succeeded(
 ) -> Settlement:
     """Return the settlement of an attempt that did its job.
 
-    Raises TypeError for a result that is not JSON.
+    Raises TypeError or ValueError for a result that is not JSON the ledger can keep.
     """
     return Settlement(
         attempt_id=assignment.attempt_id,

@@ -27,7 +27,8 @@ SELECT set_config('enable_seqscan', 'off', true),
        set_config('plan_cache_mode', 'force_generic_plan', true);
 """
 _VALUE: Final = re.compile(r"%\((\w+)\)s(::\w+(?:\[\])?)?")
-
+#: JSON's escape of NUL, and not a backslash that is followed by its digits.
+_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 #: How often a connection in use is asked whether it still lives.
 _CHECK_SECONDS: Final = 1.0
@@ -109,5 +110,15 @@ def move(event: Event) -> dict[str, Any]:
 
 
 def to_json(value: Any) -> str | None:
-    """Return the value as JSON, None as NULL."""
-    return None if value is None else json.dumps(value)
+    """Return the value as JSON that PostgreSQL can keep, None as NULL.
+
+    Raises TypeError for what is not JSON; ValueError for infinite numbers, NUL and lone
+    surrogates, at the caller, who can still say whose value it was.
+    """
+    if value is None:
+        return None
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    text.encode()
+    if _NUL.search(text):
+        raise ValueError("a text with a NUL character cannot be kept")
+    return text

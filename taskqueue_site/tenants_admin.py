@@ -40,8 +40,8 @@ from tenants.adminkit import (
     pill,
     subtle,
 )
-from tenants.models import Tenant, Tier
-from tenants.services import MOST_CHARACTERS, tenant_pause, tenant_resume
+from tenants.models import MOST_CHARACTERS, Tenant, Tier
+from tenants.services import tenant_pause, tenant_resume
 from tenants.wording import duration, plain
 
 

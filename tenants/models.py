@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Now
@@ -51,6 +52,18 @@ class Tier(models.Model):
         return self.name
 
 
+#: Most characters of a name or a reason, which are one line on a screen.
+MOST_CHARACTERS = 200
+
+
+def check_line(field: str, text: str) -> None:
+    """Raise ValidationError for a text that a screen cannot show as one line."""
+    if len(text) > MOST_CHARACTERS or not text.isprintable():
+        raise ValidationError(
+            {field: f"Use one line of at most {MOST_CHARACTERS} printable characters."}
+        )
+
+
 class Tenant(models.Model):
     """The paying isolation boundary; its slug is the key everywhere."""
 
@@ -79,6 +92,10 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+    def clean(self) -> None:
+        """Raise ValidationError for a name that is not one line."""
+        check_line("name", self.name)
 
     @property
     def pool_name(self) -> str:

@@ -8,13 +8,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from tenants import keys
-from tenants.models import ApiKey, Tenant, slug_validator
+from tenants.models import ApiKey, Tenant, check_line, slug_validator
 from tenants.selectors import api_key_find, tenant_get, tier_get
 
 #: How old `last_used_at` may be before a use of the key writes it again.
 LAST_USED_PRECISION = timedelta(minutes=1)
-#: Most characters of a name or a reason, which are one line on a screen.
-MOST_CHARACTERS = 200
 
 
 class TenantExistsError(ValueError):
@@ -73,15 +71,7 @@ def tenant_update(
     return tenant
 
 
-def _check_line(field: str, text: str) -> None:
-    if len(text) > MOST_CHARACTERS or not text.isprintable():
-        raise ValidationError(
-            {field: f"Use one line of at most {MOST_CHARACTERS} printable characters."}
-        )
-
-
 def _check(tenant: Tenant) -> None:
-    _check_line("name", tenant.name)
     tenant.full_clean(validate_unique=False, validate_constraints=False)
     if not tenant.pool:
         return
@@ -96,7 +86,7 @@ def tenant_pause(*, slug: str, reason: str) -> Tenant:
 
     Raises UnknownTenantError, or ValidationError for a reason that is not one line.
     """
-    _check_line("reason", reason)
+    check_line("reason", reason)
     return _set_paused(slug=slug, is_paused=True, reason=reason)
 
 

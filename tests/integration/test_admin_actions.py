@@ -286,6 +286,13 @@ def test_a_tenant_that_does_not_exist_is_not_found(browser: Client, action: str)
 
 # --- What no form of ours sends -------------------------------------------------------
 
+NO_QUOTA_CHANGE = {
+    "quota-TOTAL_FORMS": "1",
+    "quota-INITIAL_FORMS": "1",
+    "quota-0-tenant": "t1",
+    "quota-0-weight": "1",
+}
+
 
 @pytest.mark.parametrize("chosen", ["x", "", "99999999999999999999"])
 def test_choosing_what_is_no_dead_letter_is_a_bad_request(browser: Client, chosen: str):
@@ -300,16 +307,15 @@ def test_what_is_no_number_is_named_in_the_form(
 ):
     with all_tenants(reason="test"):
         Quota.objects.update(rate_per_second=1)
-    form = {
-        "name": "",
-        "tier": "standard",
-        "pool": "",
-        "quota-TOTAL_FORMS": "1",
-        "quota-INITIAL_FORMS": "1",
-        "quota-0-tenant": "t1",
-        "quota-0-weight": "1",
-        f"quota-0-{field}": number,
-    }
+    form = {"name": "", "tier": "standard", "pool": "", **NO_QUOTA_CHANGE}
+    form[f"quota-0-{field}"] = number
     answer = browser.post("/admin/tenants/tenant/t1/change/", form)
     assert answer.status_code == 200
     assert "Enter a number." in answer.content.decode()
+
+
+def test_a_name_is_one_line_in_the_form_as_well(browser: Client):
+    form = {"name": "a\x1b[31m", "tier": "standard", "pool": ""}
+    answer = browser.post("/admin/tenants/tenant/t1/change/", form | NO_QUOTA_CHANGE)
+    assert answer.status_code == 200
+    assert "Use one line of at most 200 printable" in answer.content.decode()

@@ -106,17 +106,28 @@ def test_a_death_frees_a_slot_and_the_dispatcher_is_told(settler: Beside):
     assert wake.wait_for_wake(1)
 
 
-def test_a_result_that_is_not_json_fails_its_own_job_and_says_so(settler: Beside):
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (object(), "not JSON serializable"),
+        (float("nan"), "not JSON compliant"),
+        ("\0", "a NUL character cannot be kept"),
+        ("\ud800", "surrogates not allowed"),
+    ],
+)
+def test_a_result_that_cannot_be_kept_fails_its_own_job_and_says_so(
+    settler: Beside, value: Any, told: str
+):
     def handler(_: Any) -> Any:
         yield from ()
-        return {"when": object()}
+        return {"when": value}
 
-    handlers.register(Kind(name="no-json", handler=handler))
+    handlers._kinds["no-json"] = Kind(name="no-json", handler=handler)
     jobs = [make_job("t1"), make_job("t1", kind="no-json"), make_job("t1")]
     runner.run(attempt_ids=dispatch_bundle(jobs), worker="w1", settler=settler)
     settler.close()
     assert states(jobs) == ["succeeded", "retryable", "succeeded"]
-    assert "not JSON serializable" in attempts_of(jobs[1])[0].traceback
+    assert told in attempts_of(jobs[1])[0].traceback
 
 
 def test_the_jobs_of_a_bundle_share_its_time_without_gap_or_overlap():

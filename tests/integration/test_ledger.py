@@ -221,6 +221,17 @@ def fail(job: Job, *, retry_in_seconds: float | None) -> None:
         arrange.fail(assignment, failure, retry_in_seconds=retry_in_seconds)
 
 
+@pytest.mark.parametrize("ugly", ["\0", "\udcff", float("nan"), object()])
+def test_a_failure_that_nothing_could_hold_is_still_told(ugly: Any):
+    job = make_job("t1")
+    assignment = start(dispatch(job)).assignment
+    failure = errors.describe(errors.PermanentError("bad", f"found {ugly}", found=ugly))
+    with all_tenants(reason="test"):
+        arrange.fail(assignment, failure, retry_in_seconds=None)
+    assert reread(job).state == "dead"
+    assert reread(job).error["code"] == "bad"
+
+
 def test_a_failure_waits_and_is_queued_when_due():
     job = make_job("t1")
     fail(job, retry_in_seconds=60)
