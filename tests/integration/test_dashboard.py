@@ -63,8 +63,9 @@ def test_shares_compare_tenants_that_had_work():
     settle("heavy", 60)
     settle("light", 40)
     heavy, light, idle = (share_of(slug) for slug in ("heavy", "light", "idle"))
-    assert (heavy.received, heavy.entitled) == (60.0, 75.0)
-    assert (light.received, light.entitled) == (40.0, 25.0)
+    # Where the clock cuts the window decides how the sums are rounded.
+    assert (heavy.received, heavy.entitled) == pytest.approx((60.0, 75.0))
+    assert (light.received, light.entitled) == pytest.approx((40.0, 25.0))
     assert (idle.received, idle.entitled) == (None, None)
 
 
@@ -86,7 +87,8 @@ def test_tenants_compete_inside_their_pool():
     settle("shared", 10)
     make_past_job("own", 200, Ran(190, 90, pool="own"), now=timezone.now())
     for slug in ("shared", "own"):
-        assert share_of(slug).entitled == share_of(slug).received == 100.0
+        share = share_of(slug)
+        assert (share.entitled, share.received) == pytest.approx((100.0, 100.0))
 
 
 def test_a_paused_tenant_with_nothing_but_a_backlog_is_entitled_to_nothing():
