@@ -51,6 +51,8 @@ def quota_update(
 ) -> Quota:
     """Change what is given of a quota and leave the rest; 0 lifts a cap or a rate.
 
+    A rate that is lifted takes its burst along, so that a later one starts afresh.
+
     Raises UnknownTenantError or ValidationError.
     """
     quota = quota_get(slug=slug)
@@ -65,6 +67,8 @@ def quota_update(
     for name, limit in limits.items():
         if limit is not None:
             setattr(quota, name, limit or None)
+    if rate_per_second == 0:
+        quota.burst = None
     quota.full_clean(validate_unique=False, validate_constraints=False)
     quota.save(update_fields=["weight", *limits])
     return quota

@@ -329,7 +329,8 @@ PROMETHEUS_EXPORT_MIGRATIONS = False
 UNFOLD = {
     "SITE_TITLE": "Task queue",
     "SITE_HEADER": "Task queue",
-    "SITE_SUBHEADER": "Fair share for every tenant",
+    # Under the title of every page: no time in the admin names its zone.
+    "SITE_SUBHEADER": f"Times in {TIME_ZONE}",
     "SITE_SYMBOL": "balance",
     "SITE_URL": None,
     "SITE_FAVICONS": [

@@ -246,11 +246,14 @@ def _run(bench: Bench, *, publish: bool) -> int:
 
 def _show(bench: Bench, *, publish: bool) -> None:
     report = bench.report()
-    print(f"\n{tables.whole(report)}\n")
+    table = tables.whole(report)
+    print(f"\n{table}\n")
     for path in (bench.path, *([results.PUBLISHED] if publish else [])):
         report.write(path)
-        path.with_suffix(".svg").write_text(plot.draw(report), encoding="utf-8")
-        print(f"wrote {path} and {path.with_suffix('.svg').name}")
+        page, picture = path.with_suffix(".md"), path.with_suffix(".svg")
+        page.write_text(f"# What was measured\n\n{table}\n", encoding="utf-8")
+        picture.write_text(plot.draw(report), encoding="utf-8")
+        print(f"wrote {path}, {page.name} and {picture.name}")
 
 
 def _stop_once(number: int, _frame: FrameType | None) -> NoReturn:
