@@ -25,7 +25,7 @@ Cost
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from math import inf
 from typing import NamedTuple
 
@@ -51,11 +51,11 @@ __all__ = [
     "RecordedJob",
     "TenantChange",
     "WhatIf",
+    "moment",
     "what_if",
 ]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND_US = 1_000_000
 #: A shorter wait is none in words.
 _AT_ONCE_US = 50_000
 
@@ -128,9 +128,11 @@ def what_if(
     after: Plan,
     *,
     most_jobs: int = MOST_JOBS,
+    zone: tzinfo = UTC,
 ) -> WhatIf:
     """Replay the jobs under both plans and compare, tenant by tenant.
 
+    The words give moments in the zone.
     Raises ValueError if a job's tenant, or a tenant's pool, is missing from a plan.
     """
     recorded = sorted(jobs, key=lambda job: job.arrival_us)
@@ -138,19 +140,21 @@ def what_if(
     old, new = _replay(kept, before), _replay(kept, after)
     return WhatIf(
         tenants=[
-            TenantChange(name, old[name], new[name], _sentence(name, *plans))
+            TenantChange(name, old[name], new[name], _sentence(name, *plans, zone))
             for name in sorted(old)
             for plans in [((before, old[name]), (after, new[name]))]
         ],
         jobs=len(kept),
-        note=_note(recorded, kept),
+        note=_note(recorded, kept, zone),
     )
 
 
-def _note(recorded: Sequence[RecordedJob], kept: Sequence[RecordedJob]) -> str:
+def _note(
+    recorded: Sequence[RecordedJob], kept: Sequence[RecordedJob], zone: tzinfo
+) -> str:
     if len(kept) == len(recorded):
         return ""
-    since = f", from {_utc(kept[0].arrival_us)} on" if kept else ""
+    since = f", from {_said(moment(kept[0].arrival_us, zone))} on" if kept else ""
     return (
         f"Only the last {len(kept)} of {len(recorded)} jobs were replayed{since}; "
         "what waited before that is left out, so waits may be longer than shown."
@@ -227,8 +231,16 @@ def _or_none(time_us: float) -> int | None:
 # In words
 
 
+def moment(time_us: int, zone: tzinfo) -> datetime:
+    """Return the moment so many microseconds after 1970 began in UTC, in the zone."""
+    return (_EPOCH + timedelta(microseconds=time_us)).astimezone(zone)
+
+
 def _sentence(
-    tenant: str, before: tuple[Plan, Outcome], after: tuple[Plan, Outcome]
+    tenant: str,
+    before: tuple[Plan, Outcome],
+    after: tuple[Plan, Outcome],
+    zone: tzinfo,
 ) -> str:
     (old_plan, old), (new_plan, new) = before, after
     changes = _changes(_config(old_plan, tenant), _config(new_plan, tenant))
@@ -237,7 +249,7 @@ def _sentence(
         changes.append(f"in pool {pools[1]}")
     start = f"{', '.join(changes)}, tenant" if changes else "tenant"
     start = start[0].upper() + start[1:]
-    return f"{start} {tenant}'s {_ends(old, new)}; {_wait(old, new)}."
+    return f"{start} {tenant}'s {_ends(old, new, zone)}; {_wait(old, new)}."
 
 
 def _config(plan: Plan, tenant: str) -> TenantConfig:
@@ -268,18 +280,19 @@ def _rate(rate: Rate) -> str:
     return f"at {rate.per_thousand_seconds / 1000:g} jobs a second"
 
 
-def _ends(old: Outcome, new: Outcome) -> str:
-    was, now = old.backlog_ends_us, new.backlog_ends_us
+def _ends(old: Outcome, new: Outcome, zone: tzinfo) -> str:
+    was, now = (
+        None if each.backlog_ends_us is None else moment(each.backlog_ends_us, zone)
+        for each in (old, new)
+    )
     if now is None:
         return "backlog never ends" + (" either way" if was is None else "")
     if was is None:
-        return f"backlog ends {_utc(now)} instead of never"
-    if abs(now - was) < _SECOND_US:
-        return (
-            f"backlog ends {_EPOCH + timedelta(microseconds=now):%H:%M} UTC as before"
-        )
-    said_now, said_was = _utc_apart(now, was)
-    return f"backlog ends {said_now} instead of {said_was} UTC"
+        return f"backlog ends {_said(now)} instead of never"
+    if abs(now - was) < timedelta(seconds=1):
+        return f"backlog ends {now:%H:%M %Z} as before"
+    said_now, said_was = _apart(now, was)
+    return f"backlog ends {said_now} instead of {said_was} {was:%Z}"
 
 
 def _wait(old: Outcome, new: Outcome) -> str:
@@ -304,9 +317,8 @@ def _late(wait_us: int | None) -> str:
     return "never" if wait_us is None else f"waiting up to {in_words(wait_us)}"
 
 
-def _utc_apart(*times_us: int) -> list[str]:
-    """Return the times in the shortest form that tells them apart."""
-    moments = [_EPOCH + timedelta(microseconds=time_us) for time_us in times_us]
+def _apart(*moments: datetime) -> list[str]:
+    """Return the moments in the shortest form that tells them apart."""
     if len({moment.date() for moment in moments}) > 1:
         return [f"{moment:%Y-%m-%d %H:%M}" for moment in moments]
     if len({f"{moment:%H:%M}" for moment in moments}) > 1:
@@ -314,5 +326,5 @@ def _utc_apart(*times_us: int) -> list[str]:
     return [f"{moment:%H:%M:%S}" for moment in moments]
 
 
-def _utc(time_us: int) -> str:
-    return f"{_EPOCH + timedelta(microseconds=time_us):%Y-%m-%d %H:%M} UTC"
+def _said(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M %Z}"

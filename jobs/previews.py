@@ -6,8 +6,10 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
+
+from django.utils import timezone
 
 from fairshare import simulation, whatif
 from fairshare.scheduler import Rate
@@ -19,8 +21,6 @@ from jobs.recorded import Recording, recorded
 
 #: Tenants whose settings are read at once.
 SLICE_TENANTS: Final = 1000
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Settings = Mapping[str, TenantConfig]
 
@@ -115,7 +115,8 @@ def preview(
     taken = {pool: slots[pool] for pool in sorted(pools)}
     seen = {job.tenant for job in jobs}
     plans = [_plan(each, seen, taken) for each in (before, after)]
-    answer = whatif.what_if(jobs, *plans, most_jobs=most_jobs)
+    zone = timezone.get_current_timezone()
+    answer = whatif.what_if(jobs, *plans, most_jobs=most_jobs, zone=zone)
     return Preview(
         tenants=sorted(answer.tenants, key=lambda each: _rank(each, changed)),
         changed=changed,
@@ -130,6 +131,11 @@ def preview(
     )
 
 
+def moment(time_us: int) -> datetime:
+    """Return a moment of a replay in the zone of the admin and the commands."""
+    return whatif.moment(time_us, timezone.get_current_timezone())
+
+
 def _rank(change: TenantChange, changed: frozenset[str]) -> tuple[bool, int, str]:
     return (change.tenant not in changed, -change.before.jobs, change.tenant)
 
@@ -137,10 +143,10 @@ def _rank(change: TenantChange, changed: frozenset[str]) -> tuple[bool, int, str
 def _notes(recording: Recording, most_jobs: int) -> list[str]:
     notes = []
     if recording.is_cut:
-        oldest = _EPOCH + timedelta(microseconds=recording.jobs[0].arrival_us)
+        oldest = moment(recording.jobs[0].arrival_us)
         notes.append(
             f"Only the newest {most_jobs:,} jobs of that time were replayed, from "
-            f"{oldest:%Y-%m-%d %H:%M} UTC on; what waited before is left out, so waits "
+            f"{oldest:%Y-%m-%d %H:%M %Z} on; what waited before is left out, so waits "
             "may be longer than shown."
         )
     if recording.unfinished:

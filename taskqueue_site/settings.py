@@ -49,7 +49,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 ENVIRONMENT_NAME = env.str("ENVIRONMENT_NAME", default="")
 
 LANGUAGE_CODE = "en-us"
-#: Of the admin, the logs and the schedules; the API says UTC.
+#: Of the admin, the logs, the commands and the schedules; the API says UTC.
 TIME_ZONE = env.str("TIME_ZONE", default="Asia/Kolkata")
 USE_TZ = True
 

@@ -1,7 +1,7 @@
 """What a change of a tenant's settings would have done, as its page shows it."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from fairshare.explain import in_words
@@ -19,8 +19,6 @@ WINDOWS: Final = (("hour", timedelta(hours=1)), ("24 hours", timedelta(hours=24)
 #: Left out on a narrow screen.
 _WIDE: Final = "dtq-wide-only"
 NO_MORE_JOBS: Final = "The same jobs: none arrived before the last hour."
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def context(
@@ -121,7 +119,7 @@ def _ends(outcome: Outcome) -> str:
     ends = outcome.backlog_ends_us
     if ends is None:
         return "never"
-    return f"{_EPOCH + timedelta(microseconds=ends):%m-%d %H:%M}"
+    return f"{previews.moment(ends):%m-%d %H:%M}"
 
 
 def _changes(

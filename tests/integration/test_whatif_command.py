@@ -170,10 +170,19 @@ def test_the_table_shows_before_and_after():
     sentences, _, rest = text.partition("\n\n")
     assert "At weight 4, tenant t2's" in sentences
     assert "At cap 1, tenant t1's" in sentences
-    assert "80 jobs replayed; pools (slots): shared (4); times are UTC." in rest
+    assert "80 jobs replayed; pools (slots): shared (4); times are IST." in rest
     rows = {line.split()[0]: line.split() for line in rest.splitlines() if line}
     assert rows["t2"][1:3] == ["*", "40"]
     assert "quiet sent no job in that time." in sentences
+
+
+@pytest.mark.usefixtures("busy_hour")
+def test_people_read_their_own_zone_and_programs_utc():
+    asked = ("--since", "2h", "--weight", "t2=4")
+    t2 = next(t for t in report(*asked)["tenants"] if t["tenant_id"] == "t2")
+    ends = datetime.fromisoformat(t2["after"]["backlog_ends_at"])
+    assert ends.utcoffset() == timedelta(0)
+    assert f"{timezone.localtime(ends):%m-%d %H:%M}\n" in run(*asked)
 
 
 @pytest.mark.usefixtures("busy_hour")

@@ -1,6 +1,7 @@
 """What a change of settings would have done to recorded jobs."""
 
 from dataclasses import replace
+from datetime import timedelta, timezone
 from random import Random
 from typing import Any
 
@@ -118,6 +119,18 @@ def test_a_cap_that_is_taken_away_is_named():
     capped = plan(TenantConfig(tenant="a", cap=2))
     (change,) = what_if(backlog("a", 4), capped, weighted(a=1000)).tenants
     assert change.sentence.startswith("Without cap, tenant a's backlog ends 13:01 ")
+
+
+def test_moments_are_said_in_the_zone_asked_for():
+    india = timezone(timedelta(hours=5, minutes=30), "IST")
+    jobs, now = backlog("a", 4), weighted(a=1000)
+    capped = plan(TenantConfig(tenant="a", cap=1))
+    (change,) = what_if(jobs, now, capped, zone=india).tenants
+    assert "ends 18:34 instead of 18:31 IST" in change.sentence
+    (change,) = what_if(jobs, now, now, zone=india).tenants
+    assert "ends 18:31 IST as before" in change.sentence
+    cut = what_if(backlog("a", 4), now, now, most_jobs=2, zone=india)
+    assert "from 2025-03-10 18:30 IST on" in cut.note
 
 
 def test_days_are_told_apart():

@@ -33,7 +33,6 @@ LONGEST: Final = timedelta(days=3650)
 #: Most digits of a number.
 _DIGITS: Final = 10
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Command(ProductCommand):
@@ -264,7 +263,8 @@ def _lines(found: Preview) -> Iterator[str]:
     if found.sentences:
         yield ""
     pools = ", ".join(f"{name} ({number})" for name, number in found.slots.items())
-    yield f"{found.jobs:,} jobs replayed; pools (slots): {pools}; times are UTC."
+    zone = f"{timezone.localtime():%Z}"
+    yield f"{found.jobs:,} jobs replayed; pools (slots): {pools}; times are {zone}."
     yield ""
     yield _line(
         name_width, "", "", *("wait p50", "", "wait p99", "", "share", "", "ends")
@@ -301,7 +301,7 @@ def _wait(wait_us: int | None) -> str:
 
 def _at(outcome: Outcome) -> datetime | None:
     ends = outcome.backlog_ends_us
-    return None if ends is None else _EPOCH + timedelta(microseconds=ends)
+    return None if ends is None else previews.moment(ends)
 
 
 def _line(name_width: int, name: str, *cells: str) -> str:
@@ -338,5 +338,5 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "wait_p50_us": outcome.wait_p50_us,
         "wait_p99_us": outcome.wait_p99_us,
         "share": outcome.share,
-        "backlog_ends_at": None if ends is None else ends.isoformat(),
+        "backlog_ends_at": None if ends is None else ends.astimezone(UTC).isoformat(),
     }
