@@ -56,6 +56,7 @@ __all__ = [
 ]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND_US = 1_000_000
 #: A shorter wait is none in words.
 _AT_ONCE_US = 50_000
 
@@ -281,18 +282,18 @@ def _rate(rate: Rate) -> str:
 
 
 def _ends(old: Outcome, new: Outcome, zone: tzinfo) -> str:
-    was, now = (
-        None if each.backlog_ends_us is None else moment(each.backlog_ends_us, zone)
-        for each in (old, new)
-    )
-    if now is None:
-        return "backlog never ends" + (" either way" if was is None else "")
-    if was is None:
+    was_us, now_us = old.backlog_ends_us, new.backlog_ends_us
+    if now_us is None:
+        return "backlog never ends" + (" either way" if was_us is None else "")
+    now = moment(now_us, zone)
+    if was_us is None:
         return f"backlog ends {_said(now)} instead of never"
-    if abs(now - was) < timedelta(seconds=1):
+    # Moments of one zone are compared by their hands: wrong while clocks are set back.
+    apart_us = abs(now_us - was_us)
+    if apart_us < _SECOND_US:
         return f"backlog ends {now:%H:%M %Z} as before"
-    said_now, said_was = _apart(now, was)
-    return f"backlog ends {said_now} instead of {said_was} {was:%Z}"
+    said_now, said_was = _told_apart(now, moment(was_us, zone), apart_us)
+    return f"backlog ends {said_now} instead of {said_was}"
 
 
 def _wait(old: Outcome, new: Outcome) -> str:
@@ -317,13 +318,14 @@ def _late(wait_us: int | None) -> str:
     return "never" if wait_us is None else f"waiting up to {in_words(wait_us)}"
 
 
-def _apart(*moments: datetime) -> list[str]:
-    """Return the moments in the shortest form that tells them apart."""
-    if len({moment.date() for moment in moments}) > 1:
-        return [f"{moment:%Y-%m-%d %H:%M}" for moment in moments]
-    if len({f"{moment:%H:%M}" for moment in moments}) > 1:
-        return [f"{moment:%H:%M}" for moment in moments]
-    return [f"{moment:%H:%M:%S}" for moment in moments]
+def _told_apart(now: datetime, was: datetime, apart_us: int) -> tuple[str, str]:
+    """Return the moments in the shortest form that tells how far they are apart."""
+    if now.utcoffset() != was.utcoffset():
+        return _said(now), _said(was)
+    date = "" if now.date() == was.date() else "%Y-%m-%d "
+    seconds = ":%S" if apart_us < 180 * _SECOND_US else ""
+    form = f"{date}%H:%M{seconds}"
+    return f"{now:{form}}", f"{was:{form} %Z}"
 
 
 def _said(when: datetime) -> str:

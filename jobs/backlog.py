@@ -65,6 +65,7 @@ class Standing:
     settled_us: int | None
     is_started: bool
     elapsed_us: int
+    worker: str = ""
 
 
 _TENANTS = """
@@ -111,14 +112,20 @@ SELECT slug FROM walk WHERE slug IS NOT NULL
 
 _STANDINGS = """
 SELECT id, outcome, settled_us, started_at IS NOT NULL,
-       COALESCE(extract(epoch FROM clock_timestamp() - started_at) * 1000000, 0)::bigint
-FROM jobs_attempt WHERE id = ANY(%(ids)s)
+       COALESCE(extract(epoch FROM now.now - started_at) * 1000000, 0)::bigint, worker
+FROM jobs_attempt, (SELECT clock_timestamp() AS now) AS now
+WHERE id = ANY(%(ids)s)
 """
 
 _SLOTS = """
 SELECT pool, sum(slots) FROM jobs_worker
 WHERE last_seen_at > clock_timestamp() - %(fresh)s * interval '1 second'
 GROUP BY pool
+"""
+
+_GONE = """
+SELECT name FROM jobs_worker
+WHERE last_seen_at <= clock_timestamp() - %(fresh)s * interval '1 second'
 """
 
 
@@ -150,3 +157,8 @@ def standings(attempt_ids: Collection[int]) -> list[Standing]:
 def slots(*, fresh_seconds: int) -> dict[str, int]:
     """Return how many slots each pool's live workers have."""
     return {pool: int(sum_) for pool, sum_ in rows(_SLOTS, {"fresh": fresh_seconds})}
+
+
+def gone_workers(*, fresh_seconds: int) -> set[str]:
+    """Return the workers that neither report themselves nor have said good-bye."""
+    return {name for (name,) in rows(_GONE, {"fresh": fresh_seconds})}

@@ -245,8 +245,9 @@ class Dispatcher:
 
     def _read_slots(self) -> None:
         slots = backlog.slots(fresh_seconds=WORKER_FRESH_SECONDS)
+        gone = backlog.gone_workers(fresh_seconds=WORKER_FRESH_SECONDS)
         for pool in self.pools.values():
-            pool.slots = slots.get(pool.name, 0)
+            pool.slots, pool.gone = slots.get(pool.name, 0), gone
 
     def _observe(self) -> None:
         for pool in self.pools.values():

@@ -3,7 +3,7 @@
 No I/O: it is told what the ledger says and returns what to dispatch.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,6 +33,8 @@ class Message:
     live: int
     #: Microseconds since its first job started; 0 before.
     elapsed_us: int = 0
+    #: Who has it; empty before its start.
+    worker: str = ""
 
     @property
     def is_ending(self) -> bool:
@@ -75,6 +77,8 @@ class Pool:
 
     name: str
     slots: int = 0
+    #: Workers that report no more: their slots are not counted, nor what they hold.
+    gone: Collection[str] = frozenset()
     #: Most jobs of a bundle.
     bundle_jobs: int = BUNDLE_JOBS
     scheduler: FairScheduler[str] = field(default_factory=FairScheduler)
@@ -176,6 +180,7 @@ class Pool:
                 if standing.is_started:
                     message = flight.message
                     message.elapsed_us = max(message.elapsed_us, standing.elapsed_us)
+                    message.worker = standing.worker
                     self.scheduler.refresh(flight.job_id, standing.elapsed_us)
                 continue
             self._land(standing.attempt_id, standing.settled_us)
@@ -201,11 +206,12 @@ class Pool:
         slots are freed one after another, and each that is brings the next round. One
         for each of them if messages are short: else slots would wait for the rounds.
         """
-        ending = sum(message.is_ending for message in self._messages)
+        messages = [m for m in self._messages if m.worker not in self.gone]
+        ending = sum(message.is_ending for message in messages)
         ahead = min(self.slots, ending)
-        if any(message.held_us > LOOK_AHEAD_US // 2 for message in self._messages):
+        if any(message.held_us > LOOK_AHEAD_US // 2 for message in messages):
             ahead = (ahead + 1) // 2
-        return max(0, self.slots + ahead - len(self._messages))
+        return max(0, self.slots + ahead - len(messages))
 
     def plan(self, estimate: Estimate, *, now_us: int) -> list[Bundle]:
         """Choose what to publish now, charging each job's hold."""

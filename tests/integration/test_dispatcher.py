@@ -1,6 +1,7 @@
 """The dispatcher against a real ledger, broker and Redis."""
 
 import time
+from datetime import timedelta
 
 import pytest
 from celery import Celery
@@ -9,7 +10,7 @@ from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from jobs.broker import Publisher
-from jobs.dispatcher import Dispatcher
+from jobs.dispatcher import WORKER_FRESH_SECONDS, Dispatcher
 from jobs.models import Attempt, Job, Worker
 from jobs.synthetic import SLEEP
 from quotas.models import Quota
@@ -37,6 +38,29 @@ def test_no_more_is_published_than_slots_are_free(
     end(ids[0], seconds=1)
     tick(dispatcher)
     assert published(broker_url, pool) == [attempts_of(jobs[2])[0].pk]
+
+
+def test_a_worker_that_vanishes_leaves_the_slots_of_the_others_busy(
+    dispatcher: Dispatcher, pool: str, broker_url: str
+):
+    """Its attempts keep their leases for longer than its slots are counted."""
+    tenants(pool, t1=1)
+    jobs = [make_job("t1") for _ in range(4)]
+    add_worker(pool, slots=1)
+    lost = Worker.objects.create(name="lost", pool=pool, slots=2)
+    tick(dispatcher)
+    tick(dispatcher)
+    first, *others = published(broker_url, pool)
+    for attempt_id in others:
+        start(attempt_id, worker="lost")
+    lost.last_seen_at -= timedelta(seconds=WORKER_FRESH_SECONDS + 1)
+    lost.save()
+    tick(dispatcher)
+    assert published(broker_url, pool) == []
+    end(first, seconds=1)
+    tick(dispatcher)
+    assert published(broker_url, pool) == [attempts_of(jobs[3])[0].pk]
+    assert [reread(job).state for job in jobs[1:3]] == ["running"] * 2
 
 
 def test_worker_time_follows_the_weights_not_the_number_of_jobs(

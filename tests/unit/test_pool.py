@@ -107,6 +107,24 @@ def test_a_slot_whose_job_is_about_to_end_is_published_for():
     assert publish(pool, 1_000_000) == []
 
 
+def test_what_a_worker_that_is_gone_holds_keeps_no_slot_of_another():
+    pool = make_pool(4, "t1")
+    offer(pool, "t1", *"abcdefgh")
+    publish(pool, 1_000_000)
+    held = [(1, "gone"), (2, "gone"), (3, "alive"), (4, "alive")]
+    pool.observe(Standing(n, None, None, True, 9_000, worker) for n, worker in held)
+    pool.slots = 2
+    assert publish(pool, 1_000_000) == []
+    pool.gone = {"gone"}
+    assert publish(pool, 1_000_000) == []
+    end(pool, 3, 10_000)
+    assert publish(pool, 1_000_000) == [["e"]]
+    # It reports itself again before its attempts are lost.
+    pool.slots, pool.gone = 4, set()
+    assert publish(pool, 1_000_000) == []
+    assert pool.scheduler.share("t1").in_flight == 4
+
+
 def test_one_bundle_waits_for_every_second_slot_that_is_about_to_be_free():
     pool = make_pool(4, "t1")
     offer(pool, "t1", *(f"{n}" for n in range(9)))

@@ -1,9 +1,10 @@
 """What a change of settings would have done to recorded jobs."""
 
 from dataclasses import replace
-from datetime import timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -118,7 +119,7 @@ def test_what_never_starts_has_no_numbers():
 def test_a_cap_that_is_taken_away_is_named():
     capped = plan(TenantConfig(tenant="a", cap=2))
     (change,) = what_if(backlog("a", 4), capped, weighted(a=1000)).tenants
-    assert change.sentence.startswith("Without cap, tenant a's backlog ends 13:01 ")
+    assert change.sentence.startswith("Without cap, tenant a's backlog ends 13:01:00 ")
 
 
 def test_moments_are_said_in_the_zone_asked_for():
@@ -131,6 +132,44 @@ def test_moments_are_said_in_the_zone_asked_for():
     assert "ends 18:31 IST as before" in change.sentence
     cut = what_if(backlog("a", 4), now, now, most_jobs=2, zone=india)
     assert "from 2025-03-10 18:30 IST on" in cut.note
+
+
+def test_seconds_are_said_where_they_make_the_difference():
+    jobs = backlog("a", 2, cost_us=MINUTE + SECOND)
+    capped = plan(TenantConfig(tenant="a", cap=1))
+    (change,) = what_if(jobs, weighted(a=1000), capped).tenants
+    assert "ends 13:02:02 instead of 13:01:01 UTC" in change.sentence
+
+
+def test_moments_on_both_sides_of_a_change_of_clocks_each_name_their_zone():
+    # At 01:00 UTC on 2025-03-30, Berlin's clocks went from CET to CEST.
+    start = int(datetime(2025, 3, 30, 0, 58, tzinfo=UTC).timestamp()) * SECOND
+    jobs = [RecordedJob("a", start, MINUTE)] * 4
+    capped = plan(TenantConfig(tenant="a", cap=1))
+    (change,) = what_if(
+        jobs, weighted(a=1000), capped, zone=ZoneInfo("Europe/Berlin")
+    ).tenants
+    words = "ends 2025-03-30 03:02 CEST instead of 2025-03-30 01:59 CET"
+    assert words in change.sentence
+
+
+@pytest.mark.parametrize(
+    ("minute", "words"),
+    [
+        # An hour apart both times; by the hands of the clock, the first is no time.
+        (25, "ends 2025-10-26 02:26 CET instead of 2025-10-26 02:26 CEST"),
+        (59, "ends 03:00 instead of 02:00 CET"),
+    ],
+)
+def test_an_hour_that_comes_twice_is_told_apart(minute: int, words: str):
+    # At 01:00 UTC Berlin's clocks went back from 03:00 CEST to 02:00 CET.
+    start = int(datetime(2025, 10, 26, 0, minute, tzinfo=UTC).timestamp()) * SECOND
+    jobs = [RecordedJob("a", start, MINUTE)] * 61
+    wide, capped = (
+        plan(TenantConfig(tenant="a", cap=cap), slots=61) for cap in (None, 1)
+    )
+    (change,) = what_if(jobs, wide, capped, zone=ZoneInfo("Europe/Berlin")).tenants
+    assert words in change.sentence
 
 
 def test_days_are_told_apart():

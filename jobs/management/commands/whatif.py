@@ -263,8 +263,8 @@ def _lines(found: Preview) -> Iterator[str]:
     if found.sentences:
         yield ""
     pools = ", ".join(f"{name} ({number})" for name, number in found.slots.items())
-    zone = f"{timezone.localtime():%Z}"
-    yield f"{found.jobs:,} jobs replayed; pools (slots): {pools}; times are {zone}."
+    zone = timezone.get_current_timezone_name()
+    yield f"{found.jobs:,} jobs replayed; pools (slots): {pools}; times are in {zone}."
     yield ""
     yield _line(
         name_width, "", "", *("wait p50", "", "wait p99", "", "share", "", "ends")
