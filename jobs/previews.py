@@ -123,7 +123,7 @@ def preview(
         slots=taken,
         jobs=answer.jobs,
         notes=[
-            *_notes(recording, most_jobs),
+            *_notes(recording, seen, most_jobs),
             *_paused(sorted(changed), before, after),
             *_alone(sorted(changed & seen), seen, before, after),
         ],
@@ -140,8 +140,9 @@ def _rank(change: TenantChange, changed: frozenset[str]) -> tuple[bool, int, str
     return (change.tenant not in changed, -change.before.jobs, change.tenant)
 
 
-def _notes(recording: Recording, most_jobs: int) -> list[str]:
+def _notes(recording: Recording, seen: set[str], most_jobs: int) -> list[str]:
     notes = []
+    unfinished = sum(recording.unfinished.get(tenant, 0) for tenant in seen)
     if recording.is_cut:
         oldest = moment(recording.jobs[0].arrival_us)
         notes.append(
@@ -149,9 +150,9 @@ def _notes(recording: Recording, most_jobs: int) -> list[str]:
             f"{oldest:%Y-%m-%d %H:%M %Z} on; what waited before is left out, so waits "
             "may be longer than shown."
         )
-    if recording.unfinished:
+    if unfinished:
         notes.append(
-            f"{recording.unfinished:,} of the jobs read had not ended; they count "
+            f"{unfinished:,} of the jobs replayed had not ended; they count "
             "with what jobs of their kind usually cost."
         )
     return notes

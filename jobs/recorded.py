@@ -4,7 +4,8 @@ One statement reads the newest jobs by their ids, which sort by arrival, and the
 attempts by the key of job and number: its cost follows its limit, not the ledger.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -50,12 +51,12 @@ SELECT count(*) FROM (
 class Recording:
     """The newest jobs that arrived since a moment, oldest first.
 
-    `unfinished` of them had not ended and count with what their like cost; older ones
-    are left out if `is_cut`.
+    `unfinished` counts by tenant those that had not ended, which cost here what their
+    like cost; older ones are left out if `is_cut`.
     """
 
     jobs: Sequence[RecordedJob]
-    unfinished: int
+    unfinished: Mapping[str, int]
     is_cut: bool
 
 
@@ -83,7 +84,7 @@ def recorded(*, since: datetime, most_jobs: int) -> Recording:
     ((counted,),) = rows(_COUNT, {**values, "limit": most_jobs + 1})
     return Recording(
         jobs=priced(found),
-        unfinished=sum(not row.is_over for row in found),
+        unfinished=Counter(row.tenant for row in found if not row.is_over),
         is_cut=counted > most_jobs,
     )
 

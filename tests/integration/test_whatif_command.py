@@ -97,7 +97,7 @@ def test_arrivals_and_costs_are_those_of_the_ledger(now: datetime, most_jobs: in
     for job, true in zip(found.jobs, expected, strict=True):
         assert abs(job.arrival_us - true.arrival_us) <= 1
     assert found.is_cut == (most_jobs == 25)
-    assert found.unfinished == 0
+    assert not found.unfinished
 
 
 def test_a_job_that_has_not_ended_counts_with_what_its_like_cost(now: datetime):
@@ -114,7 +114,7 @@ def test_a_job_that_has_not_ended_counts_with_what_its_like_cost(now: datetime):
     costs = [job.cost_us for job in found.jobs[3:]]
     assert costs[:3] == [3_000_000, 3_000_000, 5_000_000]
     assert 20_000_000 <= costs[3] < 60_000_000
-    assert found.unfinished == 4
+    assert found.unfinished == {"a": 2, "b": 2}
 
 
 def test_the_read_is_bounded_by_the_newest_jobs(now: datetime):
@@ -184,6 +184,15 @@ def test_people_read_their_own_zone_and_programs_utc():
     ends = datetime.fromisoformat(t2["after"]["backlog_ends_at"])
     assert ends.utcoffset() == timedelta(0)
     assert f"{timezone.localtime(ends):%m-%d %H:%M}\n" in run(*asked)
+
+
+@pytest.mark.usefixtures("busy_hour")
+def test_only_what_is_replayed_is_said_to_have_not_ended(now: datetime):
+    make_tenant("elsewhere", pool="other")
+    for slug in ("t1", "t1", "elsewhere"):
+        make_past_job(slug, 60, now=now)
+    text = run("--since", "2h", "--weight", "t2=4")
+    assert "\n2 of the jobs replayed had not ended;" in text
 
 
 @pytest.mark.usefixtures("busy_hour")
