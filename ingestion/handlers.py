@@ -191,7 +191,7 @@ def _close(progress: Progress, paths: dict[str, Any]) -> Checkpoint:
 
 
 def mark_failed(job_id: UUID) -> None:
-    """Show the file of a dead job as failed."""
+    """Show the file of a dead or cancelled job as failed."""
     IngestedFile.objects.filter(job_id=job_id).update(state=IngestedFile.State.FAILED)
 
 
@@ -199,5 +199,5 @@ INGEST = Kind(
     name="ingest",
     handler=ingest,
     prior_us=2_000_000,
-    on_dead=mark_failed,
+    on_unfinished=mark_failed,
 )

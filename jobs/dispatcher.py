@@ -32,6 +32,7 @@ from jobs import (
 )
 from jobs.backlog import Head, TenantConfig
 from jobs.broker import Publisher
+from jobs.cancelling import cancel_left_over
 from jobs.chores import Chore, Chores
 from jobs.ledger import Pick
 from jobs.lifecycle import State
@@ -39,6 +40,7 @@ from jobs.lines import Lines
 from jobs.pool import Bundle, Pool
 from jobs.queues import pool_queue
 from jobs.standings import Standings
+from tenants.acting import acting
 from tenants.scoping import all_tenants, apart
 
 logger = logging.getLogger(__name__)
@@ -281,16 +283,19 @@ class Dispatcher:
 
     def _end_and_queue(self) -> None:
         leadership.bound_pauses(seconds=LEASE_TTL_SECONDS)
-        lost = sweeps.lose_expired(max_losses=settings.MAX_LOSSES)
-        stuck = sweeps.replace_not_started(
-            timeout_seconds=settings.START_TIMEOUT_SECONDS,
-            fresh_seconds=WORKER_FRESH_SECONDS,
-        )
+        with acting(why="its lease ran out"):
+            lost = sweeps.lose_expired(max_losses=settings.MAX_LOSSES)
+        with acting(why="no free worker took it in time"):
+            stuck = sweeps.replace_not_started(
+                timeout_seconds=settings.START_TIMEOUT_SECONDS,
+                fresh_seconds=WORKER_FRESH_SECONDS,
+            )
+        cancel_left_over()
         due = sweeps.queue_due()
         for ended in (*lost, *stuck):
             logger.warning("Job %s of %s: %s", ended.job_id, ended.tenant, ended.state)
             if ended.state == State.DEAD:
-                handlers.bury(ended.kind, ended.job_id)
+                handlers.end_unfinished(ended.kind, ended.job_id)
         self.lines.want(ended.tenant for ended in (*lost, *stuck, *due))
 
     # --- Dispatch ---------------------------------------------------------------------

@@ -75,8 +75,8 @@ class Kind:
     prior_us: int = DEFAULT_PRIOR_US
     #: Worker-microseconds after which a job gives its slot back if somebody waits.
     quantum_us: int = DEFAULT_QUANTUM_US
-    #: Called in the transaction that declares the job dead.
-    on_dead: Callable[[UUID], None] | None = None
+    #: Called in the transaction that ends the job dead or cancelled.
+    on_unfinished: Callable[[UUID], None] | None = None
 
 
 class UnknownKindError(LookupError):
@@ -109,11 +109,14 @@ def names() -> list[str]:
     return sorted(_kinds)
 
 
-def bury(kind: str, job_id: UUID) -> None:
-    """Let a kind write what the death of its job means, in the open transaction."""
+def end_unfinished(kind: str, job_id: UUID) -> None:
+    """Let a kind write what the end of its job without success means to it.
+
+    In the transaction that ends the job.
+    """
     known = _kinds.get(kind)
-    if known is not None and known.on_dead is not None:
-        known.on_dead(job_id)
+    if known is not None and known.on_unfinished is not None:
+        known.on_unfinished(job_id)
 
 
 def quantum_us(kind: str) -> int:

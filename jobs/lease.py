@@ -13,9 +13,10 @@ from typing import Final
 
 from django.db import Error, connection
 
-from jobs import ledger
+from jobs import draining, ledger
 from jobs.bundle import Bundle
 from jobs.wake import wake_dispatcher
+from tenants.acting import acting
 from tenants.scoping import all_tenants
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ def hand_back(bundle: Bundle) -> None:
     rest = bundle.take_rest()
     if not rest:
         return
-    with all_tenants(reason="hand back a bundle's rest"):
+    why = draining.WHY if draining.is_on() else "a job before it took long"
+    with acting(why=why), all_tenants(reason="hand back a bundle's rest"):
         ledger.hand_back(rest)
     logger.info("Handed back %s attempts behind a long job", len(rest))
     wake_dispatcher()

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from jobs.errors import Failure
 from jobs.handlers import Assignment, Checkpoint
-from jobs.lifecycle import TERMINAL_STATES, Event, Outcome, sources, target
+from jobs.lifecycle import TERMINAL_STATES, Event, Outcome, State, target
 from jobs.statements import move, rows, rows_by_key, to_json
 
 
@@ -42,10 +42,11 @@ WITH leader AS (
         AS p (job_id, held_us, weight, tier_weight, is_bundled)
 ), moved AS (
     UPDATE jobs_job j
-    SET state = %(to)s, attempt_count = j.attempt_count + 1,
+    SET state = %(to)s, event = %(event)s, attempt_count = j.attempt_count + 1,
         dispatched_at = COALESCE(j.dispatched_at, clock_timestamp())
     FROM picked p, leader
     WHERE j.id = p.job_id AND COALESCE(j.state, '') = ANY(%(from)s)
+      AND j.cancel_requested_at IS NULL
     RETURNING j.id, j.tenant_id, j.attempt_count, p.held_us, p.weight, p.tier_weight,
               p.is_bundled, leader.term
 )
@@ -109,11 +110,13 @@ WITH clock AS (
     RETURNING a.id, a.job_id, a.pool, a.started_at
 ), moved AS (
     UPDATE jobs_job j
-    SET state = %(to)s, started_at = COALESCE(j.started_at, s.started_at)
+    SET state = %(to)s, event = %(event)s,
+        started_at = COALESCE(j.started_at, s.started_at)
     FROM started s
     WHERE j.id = s.job_id AND COALESCE(j.state, '') = ANY(%(from)s)
     RETURNING s.id, s.pool, j.id AS job_id, j.tenant_id, j.kind, j.priority, j.payload,
-              j.checkpoint, s.started_at, j.failed_count, j.max_attempts
+              j.checkpoint, s.started_at, j.failed_count, j.max_attempts,
+              j.cancel_requested_at IS NOT NULL
 )
 SELECT * FROM moved
 """
@@ -128,6 +131,8 @@ class Claim:
     priority: int
     failed_count: int
     max_attempts: int
+    #: Somebody wants it cancelled: it is not to be begun.
+    is_cancelled: bool = False
 
 
 def claim(
@@ -160,6 +165,7 @@ def _claim(
     now: datetime,
     failed_count: int,
     max_attempts: int,
+    is_cancelled: bool,
 ) -> Claim:
     assignment = Assignment(
         job_id=job_id,
@@ -170,7 +176,7 @@ def _claim(
         checkpoint=json.loads(checkpoint) if checkpoint else None,
         now=now,
     )
-    return Claim(assignment, pool, priority, failed_count, max_attempts)
+    return Claim(assignment, pool, priority, failed_count, max_attempts, is_cancelled)
 
 
 # --- Work -----------------------------------------------------------------------------
@@ -191,7 +197,7 @@ SET checkpoint = %(state)s::jsonb, progress_done = %(done)s,
     progress_total = %(total)s, progress_unit = %(unit)s
 FROM live
 WHERE j.id = live.job_id
-RETURNING j.id
+RETURNING j.cancel_requested_at IS NOT NULL
 """  # noqa: S608
 
 _USAGE = """
@@ -214,11 +220,11 @@ def renew(*, attempt_ids: Collection[int], lease_seconds: int) -> int:
 
 def commit_checkpoint(
     assignment: Assignment, checkpoint: Checkpoint, *, lease_seconds: int
-) -> None:
+) -> bool:
     """Write a checkpoint, its progress and its usage beside the step's own effects.
 
-    Raises AttemptSupersededError, which rolls those effects back, when the attempt has
-    lost its lease.
+    Returns whether somebody wants the job cancelled. Raises AttemptSupersededError,
+    which rolls those effects back, when the attempt has lost its lease.
     """
     values = {
         "attempts": [assignment.attempt_id],
@@ -228,10 +234,13 @@ def commit_checkpoint(
         "total": checkpoint.total,
         "unit": checkpoint.unit,
     }
-    if not rows_by_key(_CHECKPOINT, values):
+    written = rows_by_key(_CHECKPOINT, values)
+    if not written:
         raise AttemptSupersededError(assignment.attempt_id)
     if checkpoint.usage:
         _count_usage(assignment, checkpoint)
+    ((is_cancelled,),) = written
+    return bool(is_cancelled)
 
 
 def _count_usage(assignment: Assignment, checkpoint: Checkpoint) -> None:
@@ -254,12 +263,14 @@ WITH clock AS (
 ), ended AS (
     SELECT * FROM unnest(
         %(attempts)s::bigint[], %(outcomes)s::text[], %(states)s::text[],
-        %(began)s::bigint[], %(ended)s::bigint[], %(results)s::jsonb[],
-        %(errors)s::jsonb[], %(tracebacks)s::text[], %(fingerprints)s::text[],
+        %(events)s::text[], %(began)s::bigint[], %(ended)s::bigint[],
+        %(results)s::jsonb[], %(errors)s::jsonb[],
+        %(tracebacks)s::text[], %(fingerprints)s::text[],
         %(failures)s::int[], %(delays)s::float8[], %(terminal)s::boolean[],
         %(done)s::bigint[], %(totals)s::bigint[], %(units)s::text[]
-    ) AS e (attempt_id, outcome, state, began_us, ended_us, result, error, traceback,
-            fingerprint, failures, delay_seconds, is_terminal, done, total, unit)
+    ) AS e (attempt_id, outcome, state, event, began_us, ended_us, result, error,
+            traceback, fingerprint, failures, delay_seconds, is_terminal, done, total,
+            unit)
 ), settled AS (
     UPDATE jobs_attempt a
     SET outcome = e.outcome, is_billable = true, settled_us = e.ended_us - e.began_us,
@@ -270,11 +281,12 @@ WITH clock AS (
     WHERE a.id = e.attempt_id AND COALESCE(a.outcome, '') = ''
       AND a.lease_expires_at > clock.now
     RETURNING a.id AS attempt_id, a.tenant_id, a.job_id, a.settled_us, a.started_at,
-              a.finished_at, e.state, e.began_us, e.result, e.error, e.fingerprint,
-              e.failures, e.delay_seconds, e.is_terminal, e.done, e.total, e.unit
+              a.finished_at, e.state, e.event, e.began_us, e.result, e.error,
+              e.fingerprint, e.failures, e.delay_seconds, e.is_terminal, e.done,
+              e.total, e.unit
 ), moved AS (
     UPDATE jobs_job j
-    SET state = s.state, result = s.result, error = s.error,
+    SET state = s.state, event = s.event, result = s.result, error = s.error,
         fingerprint = s.fingerprint, failed_count = j.failed_count + s.failures,
         progress_done = COALESCE(s.done, j.progress_done),
         progress_total = COALESCE(s.total, j.progress_total),
@@ -300,9 +312,6 @@ WITH clock AS (
 SELECT attempt_id FROM moved
 """
 
-#: The events that end an attempt at work; all lead away from the same state.
-_ENDS = (Event.FINISHED, Event.FAILED, Event.BURIED, Event.YIELDED)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
@@ -318,6 +327,8 @@ class Settlement:
     progress: Checkpoint | None = None
     failure: Failure | None = None
     retry_in_seconds: float | None = None
+    #: Why it gave its slot back, for the log of events.
+    why: str = ""
 
 
 def succeeded(
@@ -343,12 +354,26 @@ def succeeded(
     )
 
 
-def yielded(assignment: Assignment, *, began_us: int, ended_us: int) -> Settlement:
+def yielded(
+    assignment: Assignment, *, why: str = "", began_us: int, ended_us: int
+) -> Settlement:
     """Return the settlement of an attempt that gave its slot back."""
     return Settlement(
+        why=why,
         attempt_id=assignment.attempt_id,
         event=Event.YIELDED,
         outcome=Outcome.YIELDED,
+        began_us=began_us,
+        ended_us=ended_us,
+    )
+
+
+def cancelled(assignment: Assignment, *, began_us: int, ended_us: int) -> Settlement:
+    """Return the settlement of an attempt that was stopped on request."""
+    return Settlement(
+        attempt_id=assignment.attempt_id,
+        event=Event.CANCELLED,
+        outcome=Outcome.CANCELLED,
         began_us=began_us,
         ended_us=ended_us,
     )
@@ -379,14 +404,14 @@ def settle(settlements: Sequence[Settlement]) -> set[int]:
 
     An attempt that is missing lost its lease: its end was written by somebody else.
     """
-    (source,) = {state for event in _ENDS for state in sources(event)}
     failures = [s.failure for s in settlements]
     last = [s.progress for s in settlements]
     values = {
-        "from": [source],
+        "from": [State.RUNNING.value],
         "attempts": [s.attempt_id for s in settlements],
         "outcomes": [s.outcome.value for s in settlements],
         "states": [target(s.event).value for s in settlements],
+        "events": [s.event.value for s in settlements],
         "terminal": [target(s.event) in TERMINAL_STATES for s in settlements],
         "began": [s.began_us for s in settlements],
         "ended": [s.ended_us for s in settlements],
@@ -413,7 +438,8 @@ WITH settled AS (
     RETURNING a.job_id, a.number
 )
 UPDATE jobs_job j
-SET state = %(to)s, started_at = CASE WHEN s.number > 1 THEN j.started_at END
+SET state = %(to)s, event = %(event)s,
+    started_at = CASE WHEN s.number > 1 THEN j.started_at END
 FROM settled s WHERE j.id = s.job_id AND COALESCE(j.state, '') = ANY(%(from)s)
 RETURNING j.id
 """

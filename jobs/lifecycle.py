@@ -26,6 +26,7 @@ class State(StrEnum):
 class Event(StrEnum):
     """What happens to a job."""
 
+    CREATED = "created"
     DUE = "due"  # run_after has come
     DISPATCHED = "dispatched"
     STARTED = "started"
@@ -38,6 +39,10 @@ class Event(StrEnum):
     FINISHED = "finished"
     REVIVED = "revived"  # a person retries a dead job
     CANCELLED = "cancelled"
+    # These three leave the state as it is.
+    CANCEL_REQUESTED = "cancel_requested"  # takes effect at the next checkpoint
+    DISCARDED = "discarded"  # a person has decided that a dead job stays dead
+    RESTORED = "restored"  # and has thought better of it
 
 
 class Outcome(StrEnum):
@@ -72,6 +77,9 @@ TRANSITIONS: Final = MappingProxyType(
         (State.RETRYABLE, Event.CANCELLED): State.CANCELLED,
         (State.DISPATCHED, Event.CANCELLED): State.CANCELLED,
         (State.RUNNING, Event.CANCELLED): State.CANCELLED,
+        (State.RUNNING, Event.CANCEL_REQUESTED): State.RUNNING,
+        (State.DEAD, Event.DISCARDED): State.DEAD,
+        (State.DEAD, Event.RESTORED): State.DEAD,
     }
 )
 

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from jobs.lifecycle import TERMINAL_STATES, Outcome, State
+from jobs.lifecycle import TERMINAL_STATES, Event, Outcome, State
 from tenants.scoping import TenantOwned
 
 
@@ -50,6 +50,8 @@ class Job(TenantOwned):
         choices=Priority.choices, default=Priority.NORMAL
     )
     state = models.TextField(choices=[(s.value, s.value) for s in State])
+    #: What happened last; the database checks that it leads from state to state.
+    event = models.TextField(default=Event.CREATED, db_default=Event.CREATED.value)
     run_after = models.DateTimeField(db_default=Now())
     max_attempts = models.PositiveSmallIntegerField(validators=[MinValueValidator(1)])
     #: Attempts made, lost and yielded ones included; the number of the latest.
@@ -71,6 +73,10 @@ class Job(TenantOwned):
     result = models.JSONField(null=True, blank=True)
     error = models.JSONField(null=True, blank=True)
     fingerprint = models.TextField(blank=True, default="", db_default="")
+    #: Somebody wants it to end; a running job does at its next checkpoint.
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    #: A person has decided that this dead job stays dead.
+    discarded_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
     dispatched_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -111,6 +117,11 @@ class Job(TenantOwned):
                 F("id").desc(),
                 name="job_by_state",
                 condition=Q(state__in=["scheduled", "retryable", "dead", "cancelled"]),
+            ),
+            models.Index(
+                "cancel_requested_at",
+                name="job_to_cancel",
+                condition=Q(cancel_requested_at__isnull=False, finished_at=None),
             ),
         ]
 
@@ -261,6 +272,71 @@ class UsageEvent(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.quantity} {self.meter} ({self.source})"
+
+
+class JobEvent(TenantOwned):
+    """One thing that happened to a job: from which state to which, by whom, and why.
+
+    A trigger on the table of jobs writes them (jobs/migrations/0006), so that nothing
+    moves a job in silence; another keeps them as they were written.
+    """
+
+    pk = models.CompositePrimaryKey("job_id", "id")
+    tenant = _tenant_of_job()
+    job = models.ForeignKey(
+        Job,
+        on_delete=models.DO_NOTHING,
+        related_name="events",
+        db_constraint=False,
+        db_index=False,
+    )
+    id = models.BigIntegerField()
+    #: The number of the job's latest attempt at that moment; 0 before the first.
+    attempt = models.PositiveIntegerField()
+    event = models.TextField()
+    #: Empty for what created it.
+    from_state = models.TextField()
+    to_state = models.TextField()
+    actor = models.TextField()
+    reason = models.TextField()
+    at = models.DateTimeField()
+
+    class Meta(TenantOwned.Meta):
+        pass
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.job_id}"
+
+
+class Switch(models.Model):
+    """What may happen to the jobs of a kind or of a pool; all of it, without a row.
+
+    A tenant's own switches are on the tenant.
+    """
+
+    class Scope(models.TextChoices):
+        KIND = "kind"
+        POOL = "pool"
+
+    scope = models.TextField(choices=Scope.choices)
+    name = models.TextField()
+    #: New jobs are taken.
+    is_accepting = models.BooleanField(default=True, db_default=True)
+    #: Queued jobs are handed to workers.
+    is_dispatching = models.BooleanField(default=True, db_default=True)
+    #: Scheduled jobs are queued when their time comes.
+    is_scheduling = models.BooleanField(default=True, db_default=True)
+    reason = models.TextField(blank=True, default="", db_default="")
+    changed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "switches"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["scope", "name"], name="switch_of"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.name}"
 
 
 class LeaderLease(models.Model):

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import Error, connection
 
 from fairshare.backoff import delay_seconds
-from jobs import errors, handlers, ledger, pressure, suspects
+from jobs import draining, errors, handlers, ledger, pressure, suspects
 from jobs.bundle import Bundle
 from jobs.errors import JobError
 from jobs.handlers import Assignment, Checkpoint, Finish, JSONDict, Step, Steps
@@ -40,7 +40,11 @@ _keeper = LeaseKeeper(
 
 
 class SlotWantedError(Exception):
-    """The attempt has used up its quantum, and somebody else waits for the slot."""
+    """The attempt is to give its slot back; the text says why."""
+
+
+class CancelRequestedError(Exception):
+    """Somebody wants the job to end here."""
 
 
 def run(
@@ -82,7 +86,7 @@ class _Run:
             began_us = 0
             while claim := self.bundle.take():
                 began_us = self._work(claim, began_us)
-                if began_us > HAND_BACK_US:
+                if began_us > HAND_BACK_US or draining.is_on():
                     hand_back(self.bundle)
             self._settle()
         finally:
@@ -104,30 +108,30 @@ class _Run:
             self.bundle.ended([claim.assignment.attempt_id])
             return self.bundle.elapsed_us()
         self.settlements.append(settlement)
-        if settlement.event is Event.BURIED:
-            self._settle(buried=claim.assignment)
+        if settlement.event in (Event.BURIED, Event.CANCELLED):
+            self._settle(unfinished=claim.assignment)
         elif settlement.ended_us - self.settled_us > SETTLE_WITHIN_US:
             self._settle()
         return settlement.ended_us
 
-    def _settle(self, *, buried: Assignment | None = None) -> None:
-        """Have the ends so far written; a death with what it means to its kind."""
+    def _settle(self, *, unfinished: Assignment | None = None) -> None:
+        """Have the ends so far written; a bad one with what it means to its kind."""
         if not self.settlements:
             return
         ended = Ended(self.tenant, self.bundle, self.settlements)
-        if buried is None:
+        if unfinished is None:
             self.settler.settle(ended)
         else:
-            self._bury(ended, buried)
+            self._settle_unfinished(ended, unfinished)
         self.settled_us = self.settlements[-1].ended_us
         self.settlements = []
 
-    def _bury(self, ended: Ended, buried: Assignment) -> None:
-        # A death and what it means to its kind are one transaction.
+    def _settle_unfinished(self, ended: Ended, unfinished: Assignment) -> None:
+        # The end and what it means to the kind are one transaction.
         with tenant_scope(self.tenant):
             settled = ledger.settle(ended.settlements)
-            if buried.attempt_id in settled:
-                handlers.bury(buried.kind, buried.job_id)
+            if unfinished.attempt_id in settled:
+                handlers.end_unfinished(unfinished.kind, unfinished.job_id)
         ended.note(settled)
         wake_dispatcher()
 
@@ -147,13 +151,17 @@ class _Attempt:
         Raises AttemptSupersededError.
         """
         try:
+            if self.claim.is_cancelled:
+                raise CancelRequestedError
             kind = handlers.get(self.assignment.kind)
             end = self._drive(kind.handler(self.assignment), kind.quantum_us)
             return self._succeeded(end)
         except AttemptSupersededError:
             raise
-        except SlotWantedError:
-            return ledger.yielded(self.assignment, **self._times())
+        except SlotWantedError as why:
+            return ledger.yielded(self.assignment, why=str(why), **self._times())
+        except CancelRequestedError:
+            return ledger.cancelled(self.assignment, **self._times())
         except JobError as error:
             logger.warning("Attempt %s: %s", self.assignment.attempt_id, error.code)
             return self._failed(error)
@@ -191,23 +199,32 @@ class _Attempt:
     def _commit(self, step: Step) -> Checkpoint:
         with tenant_scope(self.assignment.tenant):
             checkpoint = step()
-            ledger.commit_checkpoint(
+            is_cancelled = ledger.commit_checkpoint(
                 self.assignment, checkpoint, lease_seconds=settings.LEASE_SECONDS
             )
         _keeper.step_done()
+        if is_cancelled and not checkpoint.is_last:
+            raise CancelRequestedError
         return checkpoint
 
     def _give_way(self, quantum_us: int) -> None:
-        """Raise SlotWantedError once the quantum is used up and somebody waits."""
+        """Raise SlotWantedError once the quantum is used up and somebody waits.
+
+        And at once where the worker is about to stop.
+        """
+        if draining.is_on():
+            raise SlotWantedError(draining.WHY)
         elapsed_us = self.bundle.elapsed_us() - self.began_us
         if elapsed_us < quantum_us:
             return
-        if elapsed_us >= LONGEST_ATTEMPT_US or pressure.should_yield(
+        if elapsed_us >= LONGEST_ATTEMPT_US:
+            raise SlotWantedError("its longest attempt")
+        if pressure.should_yield(
             pool=self.claim.pool,
             tenant=self.assignment.tenant,
             priority=self.claim.priority,
         ):
-            raise SlotWantedError
+            raise SlotWantedError("its quantum was used up")
 
     def _failed(self, exception: Exception) -> Settlement:
         if isinstance(exception, Error):

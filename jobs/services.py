@@ -107,6 +107,9 @@ def jobs_revive(*, job_ids: Iterable[UUID]) -> int:
     tenants = list(dead.values_list("tenant_id", flat=True).distinct())
     revived = dead.update(
         state=target(Event.REVIVED),
+        event=Event.REVIVED,
+        cancel_requested_at=None,
+        discarded_at=None,
         failed_count=0,
         lost_count=0,
         innocent_count=0,

@@ -11,23 +11,27 @@ that kills its child takes nothing down but its own message.
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Queue
 from typing import Final, Protocol
 
-from django.db import connection
+from django.db import Error, connection
 
 from jobs import ledger
 from jobs.bundle import Bundle
 from jobs.ledger import Settlement
 from jobs.statements import look_after_connection
 from jobs.wake import wake_dispatcher
+from tenants.acting import acting
 from tenants.scoping import apart
 
 logger = logging.getLogger(__name__)
 
 _MOST_WAITING: Final = 2
+#: Seconds between the tries to write; together well below a lease.
+_TRY_AGAIN_AFTER: Final = (0.05, 0.5, 2.0, 5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,8 @@ class Ended:
 
     def write(self) -> None:
         """Settle them in the ledger, and keep their leases no longer."""
-        with apart(tenant=self.tenant):
+        why = next((s.why for s in self.settlements if s.why), "")
+        with acting(why=why), apart(tenant=self.tenant):
             settled = ledger.settle(self.settlements)
         self.note(settled)
 
@@ -103,18 +108,34 @@ class Beside:
     def _run(self) -> None:
         while (ended := self._waiting.get()) is not None:
             try:
-                look_after_connection()
-                ended.write()
-                wake_dispatcher()
-            except Exception:
-                # Whatever it was, the attempts that follow must not wait for it.
-                logger.exception(
-                    "Unable to settle attempts %s of %s; their leases will run out",
-                    [settlement.attempt_id for settlement in ended.settlements],
-                    ended.tenant,
-                )
-                connection.close()
+                _write(ended)
             finally:
                 self._waiting.task_done()
         self._waiting.task_done()
         connection.close()
+
+
+def _write(ended: Ended) -> None:
+    """Write the ends, on a new connection where one broke; give up after the last try.
+
+    To write twice does no harm: an attempt that is settled is passed over.
+    """
+    for pause in (*_TRY_AGAIN_AFTER, None):
+        try:
+            look_after_connection()
+            ended.write()
+            wake_dispatcher()
+            return
+        except Exception as error:
+            # Whatever it was, the attempts that follow must not wait for it.
+            connection.close()
+            attempts = [settlement.attempt_id for settlement in ended.settlements]
+            if pause is None or not isinstance(error, Error):
+                logger.exception(
+                    "Unable to settle attempts %s of %s; their leases will run out",
+                    attempts,
+                    ended.tenant,
+                )
+                return
+            logger.warning("Settling attempts %s again: %s", attempts, error)
+            time.sleep(pause)

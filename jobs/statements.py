@@ -105,8 +105,8 @@ def _prepared(statement: str) -> _Prepared:
 
 
 def move(event: Event) -> dict[str, Any]:
-    """Return the states an event leads `from` and `to`, as values of a statement."""
-    return {"from": sources(event), "to": target(event).value}
+    """Return an event, and the states it leads `from` and `to`, as values."""
+    return {"event": event.value, "from": sources(event), "to": target(event).value}
 
 
 def to_json(value: Any) -> str | None:

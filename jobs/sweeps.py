@@ -52,6 +52,8 @@ WITH clock AS (
         innocent_count = j.innocent_count + 1 - s.blame,
         state = CASE WHEN j.lost_count + s.blame <= %(most)s THEN %(to)s
                      ELSE %(dead)s END,
+        event = CASE WHEN j.lost_count + s.blame <= %(most)s THEN %(event)s
+                     ELSE %(poisoned)s END,
         error = CASE WHEN j.lost_count + s.blame <= %(most)s THEN j.error
                      ELSE %(poison)s::jsonb END,
         fingerprint = CASE WHEN j.lost_count + s.blame <= %(most)s THEN j.fingerprint
@@ -87,6 +89,7 @@ def _lose(condition: str, *, max_losses: int, **values: Any) -> list[Ended]:
         "poison": to_json(_POISON_ERROR),
         "most": max_losses,
         "dead": target(Event.POISONED).value,
+        "poisoned": Event.POISONED.value,
         "suspects": [],
         **move(Event.LOST),
         **values,
@@ -118,6 +121,38 @@ def lose_of_worker(
     return _lose(_OF_WORKER, max_losses=max_losses, **values)
 
 
+# The step that was cut off is done again, so the tenant does not pay for it.
+_GIVE_BACK = """
+WITH clock AS (
+    SELECT clock_timestamp() AS now
+), taken AS (
+    SELECT id FROM jobs_attempt
+    WHERE outcome IS NULL AND started_at IS NOT NULL AND worker = %(worker)s
+    ORDER BY id FOR UPDATE
+), settled AS (
+    UPDATE jobs_attempt a
+    SET outcome = %(outcome)s, finished_at = clock.now, is_billable = false,
+        settled_us = GREATEST(0, extract(epoch FROM clock.now - a.started_at)
+                                 * 1000000)::bigint
+    FROM taken, clock WHERE a.id = taken.id
+    RETURNING a.job_id
+)
+UPDATE jobs_job j SET state = %(to)s, event = %(event)s FROM settled s
+WHERE j.id = s.job_id AND j.state = ANY(%(from)s)
+RETURNING j.id, j.tenant_id, j.kind, j.state
+"""
+
+
+def give_back(*, worker: str) -> list[Ended]:
+    """Queue again what a worker is at, which has to stop: no attempt is spent."""
+    values = {
+        "worker": worker,
+        "outcome": Outcome.YIELDED.value,
+        **move(Event.YIELDED),
+    }
+    return [Ended(*row) for row in rows(_GIVE_BACK, values)]
+
+
 _NOT_STARTED = """
 WITH clock AS (
     SELECT clock_timestamp() AS now
@@ -141,7 +176,7 @@ WITH clock AS (
     FROM gone, clock WHERE a.id = gone.id
     RETURNING a.job_id
 )
-UPDATE jobs_job j SET state = %(to)s FROM settled s
+UPDATE jobs_job j SET state = %(to)s, event = %(event)s FROM settled s
 WHERE j.id = s.job_id AND j.state = ANY(%(from)s)
 RETURNING j.id, j.tenant_id, j.kind, j.state
 """
@@ -171,7 +206,7 @@ WITH due AS (
       AND run_after <= clock_timestamp()
     ORDER BY run_after LIMIT 1000 FOR UPDATE SKIP LOCKED
 )
-UPDATE jobs_job j SET state = %(to)s FROM due WHERE j.id = due.id
+UPDATE jobs_job j SET state = %(to)s, event = %(event)s FROM due WHERE j.id = due.id
 RETURNING j.id, j.tenant_id, j.kind, j.state
 """
 

@@ -5,6 +5,10 @@ that takes messages.
 """
 
 import logging
+import os
+import signal
+import threading
+from contextlib import suppress
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
@@ -14,9 +18,10 @@ from celery.worker import consumer as celery_consumer
 from django.conf import settings
 from django.db import Error, connection
 
-from jobs import suspects, sweeps
+from jobs import draining, suspects, sweeps
 from jobs.queues import RUN_ATTEMPT
 from jobs.wake import wake_dispatcher
+from tenants.acting import acting
 from tenants.scoping import all_tenants
 
 logger = logging.getLogger(__name__)
@@ -68,6 +73,7 @@ class Heartbeat(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
+        self.worker = worker
         self.is_leaving = False
         self.is_gone = False
         worker_shutting_down.connect(self._leave)
@@ -87,6 +93,26 @@ class Heartbeat(bootsteps.StartStopStep):
     def _leave(self, **_: Any) -> None:
         # Runs inside a signal handler: the loop's next tick does the rest.
         self.is_leaving = True
+        draining.begin()
+        last_resort = threading.Timer(settings.DRAIN_SECONDS, self._stop_children)
+        last_resort.daemon = True
+        last_resort.start()
+
+    def _stop_children(self) -> None:
+        """Give back what no checkpoint gave back in time, and kill who is at it."""
+        try:
+            with acting(why=draining.WHY), all_tenants(reason="stop a worker"):
+                taken = sweeps.give_back(worker=self.worker.hostname)
+        except Error:
+            logger.exception("Unable to give attempts back; their leases will run out")
+            taken = []
+        finally:
+            connection.close()
+        for child in self.worker.pool._pool._pool:
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGKILL)
+        logger.warning("Stopped with %s attempts in the middle of a step", len(taken))
+        wake_dispatcher(*{ended.tenant for ended in taken})
 
     def _report(self, worker: Any) -> None:
         if self.is_gone:
@@ -129,7 +155,10 @@ def _child_died(
     if sender.name != RUN_ATTEMPT or not isinstance(exception, WorkerLostError):
         return
     try:
-        with all_tenants(reason="a worker's child died"):
+        with (
+            acting(why="its worker's process died"),
+            all_tenants(reason="a worker's child died"),
+        ):
             sweeps.lose_of_worker(
                 worker=str(sender.request.hostname),
                 attempt_ids=kwargs["attempt_ids"],

@@ -10,6 +10,7 @@ from django.db import DataError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.urls import reverse
 
+from tenants.acting import acting, nobody
 from tenants.scoping import all_tenants
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -18,6 +19,18 @@ logger = logging.getLogger(__name__)
 
 #: What Django raises deep inside a list for a value that no filter can use.
 _UNUSABLE_VALUE = (ValueError, OverflowError, DataError, InvalidPage)
+
+
+class ActorMiddleware:
+    """Keeps who acted in one request from acting in the thread's next."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer the request as nobody, until it says who it is."""
+        with nobody():
+            return self.get_response(request)
 
 
 class AdminScopeMiddleware:
@@ -39,7 +52,10 @@ class AdminScopeMiddleware:
         if not request.user.is_active or not request.user.is_staff:
             response = self.get_response(request)
         else:
-            with all_tenants(reason=f"admin: {request.user.pk}"):
+            with (
+                acting(who=f"staff {request.user.get_username()}"),
+                all_tenants(reason=f"admin: {request.user.pk}"),
+            ):
                 response = self.get_response(request)
                 # A view that failed has become a response by now: undo what it wrote.
                 if response.status_code >= HTTPStatus.BAD_REQUEST:

@@ -83,6 +83,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "taskqueue_site.request_id.RequestIdMiddleware",
+    "taskqueue_site.middleware.ActorMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -239,6 +240,7 @@ LEASE_SECONDS = env.int("LEASE_SECONDS", default=30)
 START_TIMEOUT_SECONDS = env.int("START_TIMEOUT_SECONDS", default=15)
 #: Seconds one step of a job may take before it counts as stuck.
 STEP_TIMEOUT_SECONDS = env.int("STEP_TIMEOUT_SECONDS", default=900)
+DRAIN_SECONDS = env.int("DRAIN_SECONDS", default=10)
 #: Times a job's worker may vanish before the job counts as poison.
 MAX_LOSSES = env.int("MAX_LOSSES", default=3)
 #: Off behind a pooler that hands a connection on after each transaction.

@@ -10,6 +10,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from tenants import keys
+from tenants.acting import act_as
 from tenants.scoping import all_tenants
 from tenants.services import KeyRefusedError, api_key_use
 
@@ -42,6 +43,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if scheme.lower() != SCHEME.lower().encode():
             return None
         principal = principal_get(token=token, now=timezone.now())
+        act_as(f"API key {principal.key_id}")
         return principal, principal.key_id
 
     def authenticate_header(self, request: Request) -> str:

@@ -83,6 +83,18 @@ class Tenant(models.Model):
         help_text="Stops dispatching this tenant's jobs; the API keeps accepting them.",
     )
     paused_reason = models.TextField(blank=True, default="", db_default="")
+    is_accepting = models.BooleanField(
+        "takes new jobs",
+        default=True,
+        db_default=True,
+        help_text="Without it the API refuses new jobs; those it has go on.",
+    )
+    is_scheduling = models.BooleanField(
+        "queues scheduled jobs",
+        default=True,
+        db_default=True,
+        help_text="Without it scheduled jobs stay scheduled when their time comes.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects: ClassVar[ScopedManager[Any]] = ScopedManager("slug")

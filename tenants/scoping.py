@@ -21,11 +21,14 @@ from typing import Any, TypeVar
 
 from django.db import connection, models, transaction
 
+from tenants import acting
+
 TENANT_ROLE = "dtq_tenant"
 PLATFORM_ROLE = "dtq_platform"
 
-_ENTER = """
-SELECT set_config('role', %(scope_role)s, true),
+_ENTER = f"""
+{acting.TELL.rstrip()},
+       set_config('role', %(scope_role)s, true),
        set_config('app.tenant', %(scope_tenant)s, true)
 """
 
@@ -105,7 +108,7 @@ def _enter(scope: Scope | None) -> None:
 
 
 def _settings_of(scope: Scope | None) -> dict[str, str]:
-    return {
+    return acting.told() | {
         "scope_role": "none" if scope is None else scope.role,
         "scope_tenant": "" if scope is None else scope.tenant or "",
     }

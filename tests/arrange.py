@@ -142,10 +142,16 @@ def make_dead_job(
         )
         _make_attempt(job, started, now, error)
         rows = Job.objects.filter(pk=job.pk)
-        rows.update(state="dispatched", dispatched_at=started, attempt_count=1)
-        rows.update(state="running", started_at=started)
+        rows.update(
+            state="dispatched",
+            event="dispatched",
+            dispatched_at=started,
+            attempt_count=1,
+        )
+        rows.update(state="running", event="started", started_at=started)
         rows.update(
             state="dead",
+            event="buried",
             finished_at=now,
             failed_count=1,
             error=error,

@@ -1,5 +1,6 @@
 """The base of the commands that people type: options, output and errors in one form."""
 
+import getpass
 import json
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError, ProgrammingError
+
+from tenants.acting import acting
 
 
 class ProductCommand(BaseCommand):
@@ -30,6 +33,12 @@ class ProductCommand(BaseCommand):
         parser.add_argument(
             "--json", action="store_true", dest="as_json", help="print JSON"
         )
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Act as the person who typed the command."""
+        name = type(self).__module__.rpartition(".")[2]
+        with acting(who=f"{getpass.getuser()} by manage.py {name}"):
+            return super().execute(*args, **options)
 
     def write(self, text: str, value: Any, *, as_json: bool) -> None:
         """Print a report for a person, or the same as JSON."""

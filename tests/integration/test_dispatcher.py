@@ -225,7 +225,7 @@ def test_a_job_cancelled_in_between_is_skipped(
     tick(dispatcher)  # both are known, none has a slot
     with all_tenants(reason="test"):
         Job.objects.filter(pk=first.pk).update(
-            state="cancelled", finished_at=first.created_at
+            state="cancelled", event="cancelled", finished_at=first.created_at
         )
     add_worker(pool, slots=1)
     tick(dispatcher)

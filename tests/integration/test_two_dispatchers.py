@@ -202,7 +202,7 @@ def test_the_server_ends_a_sweep_in_which_the_leader_stops(app: Celery, pool: st
             cursor.execute("SHOW idle_in_transaction_session_timeout")
             seen.extend(cursor.fetchone() or ())
 
-    handlers.register(replace(synthetic.SLEEP, name="noticed", on_dead=on_dead))
+    handlers.register(replace(synthetic.SLEEP, name="noticed", on_unfinished=on_dead))
     make_tenant("t1", pool=pool)
     job = make_job("t1", kind="noticed")
     start(dispatch(job, pool=pool))

@@ -14,6 +14,7 @@ from django.db import connection
 
 from jobs.broker import Publisher
 from jobs.dispatcher import Dispatcher
+from tenants.acting import be
 from tenants.management.product_command import command_errors
 
 
@@ -32,4 +33,5 @@ class Command(BaseCommand):
         with command_errors():
             connection.ensure_connection()
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        be(f"dispatcher {holder}")
         Dispatcher(holder=holder, publisher=Publisher(current_app)).run(stop)

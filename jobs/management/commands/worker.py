@@ -12,6 +12,7 @@ from django.db import connection
 
 from jobs import suspects, workers
 from jobs.queues import MAINTENANCE_QUEUE, pool_queue
+from tenants.acting import be
 from tenants.management.product_command import command_errors
 from tenants.models import slug_validator
 
@@ -81,6 +82,7 @@ class Command(BaseCommand):
             app.conf.task_queues = (queue,)
             workers.install(app, pool=options["pool"])
         hostname = f"{name}@{socket.gethostname()}-{os.getpid()}"
+        be(f"worker {hostname}")
         app.worker_main(
             [
                 "worker",

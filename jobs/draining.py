@@ -1,0 +1,29 @@
+"""Whether this worker is about to stop: told by the parent, asked by its children.
+
+On SIGTERM a worker gives its work back: a job at its next checkpoint, what it has not
+begun at once. Memory shared before the fork tells the children, also in the middle of a
+job, where no message reaches them.
+"""
+
+import mmap
+from typing import Final
+
+#: Why work comes back, for the log of events.
+WHY: Final = "the worker stopped"
+
+_flag: Final = mmap.mmap(-1, 1)
+
+
+def begin() -> None:
+    """Have the work given back from now on. Safe in a signal handler."""
+    _flag[0] = 1
+
+
+def is_on() -> bool:
+    """Return whether this process and its parent are to give back what they have."""
+    return bool(_flag[0])
+
+
+def end() -> None:
+    """Go on working, as before."""
+    _flag[0] = 0
