@@ -5,16 +5,18 @@ that takes messages.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
-from billiard.exceptions import WorkerLostError
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Celery, Task, bootsteps
 from celery.signals import task_failure, worker_shutting_down
 from celery.worker import consumer as celery_consumer
 from django.conf import settings
 from django.db import Error, connection
 
-from jobs import suspects, sweeps
+from jobs import limits, suspects, sweeps
+from jobs.lease import Proxy
 from jobs.queues import RUN_ATTEMPT
 from jobs.wake import wake_dispatcher
 from tenants.scoping import all_tenants
@@ -23,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 2.0
 EVENT_SECONDS = 0.5
+
+#: The name of this process's worker, as attempts are claimed by.
+_hostname = ""
 
 _REPORT = """
 INSERT INTO jobs_worker (name, pool, slots) VALUES (%(name)s, %(pool)s, %(slots)s)
@@ -70,10 +75,14 @@ class Heartbeat(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         self.is_leaving = False
         self.is_gone = False
+        self._leases = Proxy(lease_seconds=settings.LEASE_SECONDS)
         worker_shutting_down.connect(self._leave)
 
     def start(self, worker: Any) -> None:
         """Report at once, then every two seconds."""
+        # In the parent a task's own request has no host.
+        global _hostname
+        _hostname = worker.hostname
         self._report(worker)
         wake_dispatcher()
         worker.timer.call_repeatedly(HEARTBEAT_SECONDS, self._report, (worker,))
@@ -95,6 +104,11 @@ class Heartbeat(bootsteps.StartStopStep):
         pool = worker.app.conf.dtq_pool
         values = {"name": worker.hostname, "pool": pool, "slots": slots}
         self._execute(_REPORT, values)
+        try:
+            self._leases.renew()
+        except Error as error:
+            logger.warning("Unable to renew leases: %s", error)
+            connection.close()
 
     def _execute(self, statement: str, values: dict[str, Any]) -> None:
         try:
@@ -126,17 +140,38 @@ def _child_died(
     **_: Any,
 ) -> None:
     """End the attempts of a child that was killed, without waiting for their lease."""
-    if sender.name != RUN_ATTEMPT or not isinstance(exception, WorkerLostError):
+    is_lost = isinstance(exception, WorkerLostError)
+    is_overdue = isinstance(exception, TimeLimitExceeded)
+    if sender.name != RUN_ATTEMPT or not (is_lost or is_overdue):
         return
+    attempt_ids = kwargs["attempt_ids"]
+    at_work = suspects.among(attempt_ids)
+    # Of no child any more: nobody may take it for at work.
+    suspects.clear(at_work)
     try:
-        with all_tenants(reason="a worker's child died"):
-            sweeps.lose_of_worker(
-                worker=str(sender.request.hostname),
-                attempt_ids=kwargs["attempt_ids"],
-                suspects=suspects.among(kwargs["attempt_ids"]),
-                max_losses=settings.MAX_LOSSES,
-            )
+        if is_overdue:
+            _end_overdue(attempt_ids, at_work)
+        else:
+            _lose(attempt_ids, at_work)
     except Error:
         logger.exception("Unable to end the attempts of a dead child; the sweep will")
         connection.close()
     wake_dispatcher()
+
+
+def _end_overdue(attempt_ids: Sequence[int], at_work: Sequence[int]) -> None:
+    jobs = limits.end_overdue(attempt_ids=at_work, code=limits.TIME_LIMIT)
+    back = limits.hand_back_of_worker(
+        worker=_hostname, attempt_ids=attempt_ids, at_work=at_work
+    )
+    logger.warning("Jobs %s took too long; handed back %s behind them", jobs, back)
+
+
+def _lose(attempt_ids: Sequence[int], at_work: Sequence[int]) -> None:
+    with all_tenants(reason="a worker's child died"):
+        sweeps.lose_of_worker(
+            worker=_hostname,
+            attempt_ids=attempt_ids,
+            suspects=at_work,
+            max_losses=settings.MAX_LOSSES,
+        )
