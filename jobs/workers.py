@@ -14,9 +14,11 @@ from celery.signals import task_failure, worker_shutting_down
 from celery.worker import consumer as celery_consumer
 from django.conf import settings
 from django.db import Error, connection
+from kombu.message import Message
 
-from jobs import limits, suspects, sweeps
+from jobs import limits, refusals, suspects, sweeps
 from jobs.lease import Proxy
+from jobs.messages import INVALID, UNDECODABLE, UNKNOWN_TASK
 from jobs.queues import RUN_ATTEMPT
 from jobs.wake import wake_dispatcher
 from tenants.scoping import all_tenants
@@ -40,7 +42,8 @@ _FORGET = "DELETE FROM jobs_worker WHERE name = %(name)s"
 class Consumer(celery_consumer.Consumer):
     """Celery's consumer without native delayed delivery, and with fewer event messages.
 
-    That step would declare 28 queues for delays, which the ledger keeps instead.
+    That step would declare 28 queues for delays, which the ledger keeps instead. A
+    message that nobody can work on becomes a dead message, whatever it is.
     """
 
     hub: Any
@@ -57,6 +60,27 @@ class Consumer(celery_consumer.Consumer):
         self._flush_is_due = False
         if self.event_dispatcher:
             self.event_dispatcher.flush()
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
+        """Look at each message before Celery does."""
+        handle = super().create_task_handler(*args, **kwargs)
+        return refusals.guarded(handle, self)
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Keep a message whose body cannot be decoded."""
+        refusals.refuse(self, message, UNDECODABLE, f"{type(exc).__name__} on decoding")
+
+    def on_unknown_message(self, body: Any, message: Message) -> None:
+        """Keep a message that names no task."""
+        refusals.refuse(self, message, INVALID, "the message names no task")
+
+    def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:
+        """Keep a message whose task this version does not have."""
+        refusals.refuse(self, message, UNKNOWN_TASK, "this worker has no such task")
+
+    def on_invalid_task(self, body: Any, message: Message, exc: Exception) -> None:
+        """Keep a message that Celery refuses to read."""
+        refusals.refuse(self, message, INVALID, f"{type(exc).__name__} on reading it")
 
     class Blueprint(celery_consumer.Consumer.Blueprint):  # type: ignore[misc,valid-type]
         default_steps = [
@@ -129,6 +153,7 @@ def install(app: Celery, *, pool: str) -> None:
         "confirm_publish": False,
     }
     app.steps["worker"].add(Heartbeat)
+    app.steps["consumer"].add(refusals.DeadLetterQueue)
     task_failure.connect(_child_died, weak=False)
 
 
