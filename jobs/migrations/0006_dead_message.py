@@ -35,4 +35,24 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('sha256', 'queue', 'reason'), name='dead_message_counted_once')],
             },
         ),
+        # A job whose message the broker gives up each time is dead without a start.
+        migrations.RunSQL(
+            """
+            DROP TRIGGER job_lifecycle ON jobs_job;
+            CREATE TRIGGER job_lifecycle BEFORE UPDATE OF state ON jobs_job
+                FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state AND NOT (
+                    (OLD.state = 'queued' AND NEW.state IN ('dispatched', 'cancelled'))
+                    OR (OLD.state = 'dispatched'
+                        AND NEW.state IN ('running', 'queued', 'dead', 'cancelled'))
+                    OR (OLD.state = 'running'
+                        AND NEW.state IN ('succeeded', 'queued', 'retryable', 'dead',
+                                          'cancelled'))
+                    OR (OLD.state IN ('scheduled', 'retryable')
+                        AND NEW.state IN ('queued', 'cancelled'))
+                    OR (OLD.state = 'dead' AND NEW.state = 'queued')
+                ))
+                EXECUTE FUNCTION job_state_guard();
+            """,
+            migrations.RunSQL.noop,
+        ),
     ]
