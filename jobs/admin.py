@@ -1,5 +1,5 @@
 """Screens of the ledger, all read-only; jobs and dead letters are beside
-(jobs/job_admin.py, jobs/dead_letters_admin.py)."""
+(jobs/job_admin.py, jobs/dead_letters_admin.py, jobs/dead_messages_admin.py)."""
 
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,11 @@ from unfold.contrib.filters.admin import (
     RangeDateTimeFilter,
 )
 
-from jobs import dead_letters_admin, job_admin  # noqa: F401  (they register screens)
+from jobs import (  # noqa: F401  (they register screens)
+    dead_letters_admin,
+    dead_messages_admin,
+    job_admin,
+)
 from jobs.models import Attempt, Job, LeaderLease, UsageEvent, Worker
 from tenants.adminkit import (
     ReadOnlyAdmin,

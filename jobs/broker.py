@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, Final
 from uuid import uuid4
 
@@ -36,8 +37,16 @@ class Publisher:
         """
         self._open()
 
-    def publish(self, queue: Queue, bundles: Sequence[Sequence[int]]) -> None:
+    def publish(
+        self,
+        queue: Queue,
+        bundles: Sequence[Sequence[int]],
+        limits: Sequence[int] = (),
+    ) -> None:
         """Put one message for each bundle on a pool's queue.
+
+        `limits` are the seconds after which a worker stops a bundle by force, for as
+        many of them as are given.
 
         Returns once the broker has them all. Raises kombu's OperationalError or OSError
         when the broker is away, refuses one or has no such queue; messages may have
@@ -46,8 +55,8 @@ class Publisher:
         try:
             producer = self._open()
             producer.maybe_declare(queue)
-            for attempt_ids in bundles:
-                self._send(producer, queue, attempt_ids)
+            for attempt_ids, limit in zip_longest(bundles, limits):
+                self._send(producer, queue, attempt_ids, limit)
             if self._confirms is not None:
                 self._confirms.wait(CONFIRM_SECONDS)
         except Exception as error:
@@ -64,7 +73,11 @@ class Publisher:
         self._connection = self._producer = self._confirms = None
 
     def _send(
-        self, producer: Producer, queue: Queue, attempt_ids: Sequence[int]
+        self,
+        producer: Producer,
+        queue: Queue,
+        attempt_ids: Sequence[int],
+        limit: int | None,
     ) -> None:
         """Send a task as Celery's send_task does, without finding its way each time."""
         message = self.app.amqp.create_task_message(
@@ -72,6 +85,7 @@ class Publisher:
             RUN_ATTEMPT,
             kwargs={"attempt_ids": list(attempt_ids)},
             ignore_result=True,
+            time_limit=limit,
         )
         producer.publish(
             message.body,

@@ -354,7 +354,7 @@ class Dispatcher:
             return True
         queue = pool_queue(pool.name)
         try:
-            self.publisher.publish(queue, pool.outbox)
+            self.publisher.publish(queue, pool.outbox, _limits(pool))
         except (KombuError, OSError) as error:
             logger.warning("Unable to publish to %s: %s", queue.name, error)
             return False
@@ -365,6 +365,14 @@ class Dispatcher:
         for pool in self.pools.values():
             if pool.flights:
                 pressure.publish(pool.name, pool.pressure())
+
+
+def _limits(pool: Pool) -> list[int]:
+    """Return for each bundle to publish the longest time limit of its kinds."""
+    return [
+        max(handlers.time_limit_seconds(kind) for kind in pool.kinds(bundle) or [""])
+        for bundle in pool.outbox
+    ]
 
 
 #: The wall clock when this process began; steps of it since then do no harm.

@@ -16,10 +16,15 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from fairshare.backoff import Backoff
+
 JSONDict = dict[str, Any]
 
 DEFAULT_PRIOR_US: Final = 100_000
 DEFAULT_QUANTUM_US: Final = 2_000_000
+DEFAULT_BACKOFF: Final = Backoff()
+#: Above the longest time that an attempt takes whose steps are short.
+DEFAULT_TIME_LIMIT_SECONDS: Final = 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +76,13 @@ class Kind:
     name: str
     handler: Handler
     max_attempts: int = 5
+    #: How long to wait after a failure.
+    backoff: Backoff = DEFAULT_BACKOFF
+    #: Seconds after which one attempt is ended by force, at work or stuck.
+    time_limit_seconds: int = DEFAULT_TIME_LIMIT_SECONDS
+    #: Seconds of worker time that a job may take over all its attempts; it is looked
+    #: at between steps. None: as many as it needs.
+    deadline_seconds: int | None = None
     #: Worker-microseconds assumed before anything of this kind was measured.
     prior_us: int = DEFAULT_PRIOR_US
     #: Worker-microseconds after which a job gives its slot back if somebody waits.
@@ -123,6 +135,18 @@ def quantum_us(kind: str) -> int:
     """Return after what time a job of the kind gives its slot to who waits for it."""
     known = _kinds.get(kind)
     return DEFAULT_QUANTUM_US if known is None else known.quantum_us
+
+
+def backoff(kind: str) -> Backoff:
+    """Return how long a job of the kind waits after a failure."""
+    known = _kinds.get(kind)
+    return DEFAULT_BACKOFF if known is None else known.backoff
+
+
+def time_limit_seconds(kind: str) -> int:
+    """Return how long one attempt at a job of the kind may take."""
+    known = _kinds.get(kind)
+    return DEFAULT_TIME_LIMIT_SECONDS if known is None else known.time_limit_seconds
 
 
 def prior_us(kind: str) -> int:

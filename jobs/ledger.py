@@ -255,6 +255,16 @@ def _count_usage(assignment: Assignment, checkpoint: Checkpoint) -> None:
     rows(_USAGE, usage)
 
 
+def spent_us(job_id: UUID) -> int:
+    """Return the worker time that the job's settled attempts took, lost ones too."""
+    statement = (
+        "SELECT COALESCE(sum(settled_us), 0)::bigint FROM jobs_attempt "
+        "WHERE job_id = %(job)s::uuid"
+    )
+    ((spent,),) = rows(statement, {"job": str(job_id)})
+    return int(spent)
+
+
 # --- End ------------------------------------------------------------------------------
 
 _SETTLE = """

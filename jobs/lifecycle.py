@@ -33,7 +33,7 @@ class Event(StrEnum):
     NOT_STARTED = "not_started"  # published, but no free worker took it
     YIELDED = "yielded"  # gave its slot back at a checkpoint
     LOST = "lost"  # the worker vanished; the job is not to blame yet
-    POISONED = "poisoned"  # lost its worker once too often
+    POISONED = "poisoned"  # lost its worker, or its message, once too often
     FAILED = "failed"  # will be tried again
     BURIED = "buried"  # failed for good
     FINISHED = "finished"
@@ -65,6 +65,7 @@ TRANSITIONS: Final = MappingProxyType(
         (State.QUEUED, Event.DISPATCHED): State.DISPATCHED,
         (State.DISPATCHED, Event.NOT_STARTED): State.QUEUED,
         (State.DISPATCHED, Event.STARTED): State.RUNNING,
+        (State.DISPATCHED, Event.POISONED): State.DEAD,
         (State.RUNNING, Event.YIELDED): State.QUEUED,
         (State.RUNNING, Event.LOST): State.QUEUED,
         (State.RUNNING, Event.POISONED): State.DEAD,

@@ -1,4 +1,7 @@
-"""The ledger: Job, Attempt, UsageEvent; and who works on it: LeaderLease, Worker."""
+"""The ledger: Job, Attempt, UsageEvent; and who works on it: LeaderLease, Worker.
+
+Beside it DeadMessage: what came from the broker and names no job that is known.
+"""
 
 import os
 import time
@@ -387,3 +390,38 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class DeadMessage(models.Model):
+    """A message that nobody could work on; no tenant is known, so no tenant owns it."""
+
+    queue = models.TextField()
+    #: `undecodable`, `unknown_task`, `invalid`, or the broker's word for it.
+    reason = models.TextField()
+    detail = models.TextField()
+    #: Of the whole body, in hexadecimal; `size` is its bytes.
+    sha256 = models.TextField()
+    size = models.BigIntegerField()
+    #: The beginning of the body as it came.
+    body = models.BinaryField()
+    content_type = models.TextField(blank=True, default="", db_default="")
+    content_encoding = models.TextField(blank=True, default="", db_default="")
+    headers = models.JSONField(default=dict)
+    attempt_ids = models.JSONField(null=True, blank=True)
+    seen_count = models.PositiveBigIntegerField(default=1, db_default=1)
+    first_seen_at = models.DateTimeField(db_default=Now())
+    last_seen_at = models.DateTimeField(db_default=Now())
+    discarded_at = models.DateTimeField(null=True, blank=True)
+    discarded_by = models.TextField(blank=True, default="", db_default="")
+
+    class Meta:
+        verbose_name = "dead message"
+        permissions: ClassVar = [("discard_deadmessage", "Can discard dead messages")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["sha256", "queue", "reason"], name="dead_message_counted_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reason} in {self.queue}"

@@ -281,6 +281,11 @@ class Pool:
         """Return how many known jobs of a tenant wait."""
         return self.scheduler.share(tenant).waiting
 
+    def kinds(self, attempt_ids: Iterable[int]) -> set[str]:
+        """Return the kinds of those of the attempts that are in flight."""
+        flights = (self.flights.get(attempt_id) for attempt_id in attempt_ids)
+        return {flight.kind for flight in flights if flight is not None}
+
     def pressure(self) -> Pressure:
         """Return who waits for a slot of this pool."""
         at_work = {flight.tenant for flight in self.flights.values()}

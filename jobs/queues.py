@@ -40,3 +40,8 @@ def pool_queue(pool: str) -> Queue:
             "x-overflow": "reject-publish",
         },
     )
+
+
+def has_dead_letters(name: str) -> bool:
+    """Return whether RabbitMQ keeps what is refused on the queue of that name."""
+    return name.startswith("jobs.") and name != DEAD_LETTER_QUEUE.name

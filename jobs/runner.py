@@ -9,6 +9,7 @@ by jobs/settling.py.
 import logging
 import random
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 from django.conf import settings
@@ -17,8 +18,16 @@ from django.db import Error, connection
 from fairshare.backoff import delay_seconds
 from jobs import draining, errors, handlers, ledger, pressure, suspects
 from jobs.bundle import Bundle
-from jobs.errors import JobError
-from jobs.handlers import Assignment, Checkpoint, Finish, JSONDict, Step, Steps
+from jobs.errors import JobError, PermanentError
+from jobs.handlers import (
+    Assignment,
+    Checkpoint,
+    Finish,
+    JSONDict,
+    Kind,
+    Step,
+    Steps,
+)
 from jobs.lease import HAND_BACK_US, LeaseKeeper, hand_back
 from jobs.ledger import AttemptSupersededError, Claim, Settlement
 from jobs.lifecycle import Event
@@ -154,7 +163,7 @@ class _Attempt:
             if self.claim.is_cancelled:
                 raise CancelRequestedError
             kind = handlers.get(self.assignment.kind)
-            end = self._drive(kind.handler(self.assignment), kind.quantum_us)
+            end = self._drive(kind)
             return self._succeeded(end)
         except AttemptSupersededError:
             raise
@@ -182,13 +191,16 @@ class _Attempt:
         ended_us = max(self.began_us, self.bundle.elapsed_us())
         return {"began_us": self.began_us, "ended_us": ended_us}
 
-    def _drive(self, steps: Steps, quantum_us: int) -> JSONDict | Finish:
+    def _drive(self, kind: Kind) -> JSONDict | Finish:
+        deadline_us = self._deadline_us(kind)
+        steps: Steps = kind.handler(self.assignment)
         try:
             step = next(steps)
             while True:
                 checkpoint = self._commit(step)
                 if not checkpoint.is_last:
-                    self._give_way(quantum_us)
+                    self._check_deadline(kind, deadline_us)
+                    self._give_way(kind.quantum_us)
                 step = steps.send(checkpoint)
         except StopIteration as end:
             finish: JSONDict | Finish = end.value
@@ -206,6 +218,24 @@ class _Attempt:
         if is_cancelled and not checkpoint.is_last:
             raise CancelRequestedError
         return checkpoint
+
+    def _deadline_us(self, kind: Kind) -> float:
+        """Return how long this attempt may take within what the job may take."""
+        if kind.deadline_seconds is None:
+            return inf
+        with apart(tenant=self.assignment.tenant):
+            spent_us = ledger.spent_us(self.assignment.job_id)
+        return kind.deadline_seconds * 1_000_000 - spent_us
+
+    def _check_deadline(self, kind: Kind, deadline_us: float) -> None:
+        """Raise PermanentError once the job has had all its worker time."""
+        if self.bundle.elapsed_us() - self.began_us >= deadline_us:
+            raise PermanentError(
+                "deadline_exceeded",
+                f"The job's attempts together took all the worker time that its kind "
+                f"allows ({kind.deadline_seconds} s). Split the work, or raise "
+                "deadline_seconds of the kind, before you retry it.",
+            )
 
     def _give_way(self, quantum_us: int) -> None:
         """Raise SlotWantedError once the quantum is used up and somebody waits.
@@ -243,4 +273,8 @@ def _retry_delay(claim: Claim, failure: errors.Failure) -> float | None:
     failures = claim.failed_count + 1
     if not failure.is_retryable or failures >= claim.max_attempts:
         return None
-    return delay_seconds(failures, jitter=random.random())  # noqa: S311
+    return delay_seconds(
+        failures,
+        jitter=random.random(),  # noqa: S311
+        backoff=handlers.backoff(claim.assignment.kind),
+    )

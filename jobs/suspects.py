@@ -29,7 +29,25 @@ def mark(attempt_id: int) -> None:
     _CELL.pack_into(_cells, _place(), attempt_id)
 
 
+def mine() -> int:
+    """Return the attempt that this child is at work on, or 0."""
+    (attempt_id,) = _CELL.unpack_from(_cells, _place())
+    return int(attempt_id)
+
+
+def noted() -> set[int]:
+    """Return the attempts that the children of this worker are at work on."""
+    found = {_CELL.unpack_from(_cells, i * _CELL.size)[0] for i in range(CHILDREN)}
+    return found - {0}
+
+
 def among(attempt_ids: Collection[int]) -> list[int]:
     """Return those of the attempts that some child noted last."""
-    noted = {_CELL.unpack_from(_cells, i * _CELL.size)[0] for i in range(CHILDREN)}
-    return sorted(noted.intersection(attempt_ids))
+    return sorted(noted().intersection(attempt_ids))
+
+
+def clear(attempt_ids: Collection[int]) -> None:
+    """Forget these attempts, once what became of their child is known."""
+    for index in range(CHILDREN):
+        if _CELL.unpack_from(_cells, index * _CELL.size)[0] in attempt_ids:
+            _CELL.pack_into(_cells, index * _CELL.size, 0)

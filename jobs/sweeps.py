@@ -153,10 +153,44 @@ def give_back(*, worker: str) -> list[Ended]:
     return [Ended(*row) for row in rows(_GIVE_BACK, values)]
 
 
-_NOT_STARTED = """
+# What nobody has started costs nothing. A job is blamed for a message that the broker
+# gave up, unless others travelled in it: then it travels alone from now on.
+_REPLACE = """
 WITH clock AS (
     SELECT clock_timestamp() AS now
-), live AS (
+), {gone}, settled AS (
+    UPDATE jobs_attempt a
+    SET outcome = %(outcome)s, finished_at = clock.now, settled_us = 0,
+        is_billable = false, error = %(error)s::jsonb
+    FROM gone, clock WHERE a.id = gone.id
+    RETURNING a.job_id, clock.now,
+              (%(blames)s AND NOT a.is_bundled)::int AS blame,
+              (%(blames)s AND a.is_bundled)::int AS innocent
+), judged AS (
+    SELECT j.id, s.*, s.blame > 0 AND j.lost_count + s.blame > %(most)s AS is_over
+    FROM settled s JOIN jobs_job j ON j.id = s.job_id
+), moved AS (
+    UPDATE jobs_job j
+    SET lost_count = j.lost_count + s.blame,
+        innocent_count = j.innocent_count + s.innocent,
+        state = CASE WHEN s.is_over THEN %(dead)s ELSE %(to)s END,
+        event = CASE WHEN s.is_over THEN %(poisoned)s ELSE %(event)s END,
+        error = CASE WHEN s.is_over THEN %(undeliverable)s::jsonb ELSE j.error END,
+        fingerprint = CASE WHEN s.is_over THEN 'undeliverable' ELSE j.fingerprint END,
+        finished_at = CASE WHEN s.is_over THEN s.now END
+    FROM judged s WHERE j.id = s.id AND j.state = ANY(%(from)s)
+    RETURNING j.id, j.tenant_id, j.kind, j.state
+), used AS (
+    INSERT INTO usage_events (tenant_id, source, meter, quantity, job_id)
+    SELECT tenant_id, 'job:' || id || ':jobs', 'jobs', 1, id
+    FROM moved WHERE state = %(dead)s
+    ON CONFLICT DO NOTHING
+)
+SELECT id, tenant_id, kind, state FROM moved
+"""
+
+_NOT_STARTED = """
+live AS (
     SELECT pool, sum(slots) AS slots FROM jobs_worker, clock
     WHERE last_seen_at > clock.now - %(fresh)s * interval '1 second' GROUP BY pool
 ), busy AS (
@@ -169,34 +203,73 @@ WITH clock AS (
       AND a.dispatched_at < clock.now - %(timeout)s * interval '1 second'
       AND live.slots > COALESCE(busy.slots, 0)
     ORDER BY a.id LIMIT 500 FOR UPDATE OF a SKIP LOCKED
-), settled AS (
-    UPDATE jobs_attempt a
-    SET outcome = %(outcome)s, finished_at = clock.now, settled_us = 0,
-        is_billable = false, error = %(error)s::jsonb
-    FROM gone, clock WHERE a.id = gone.id
-    RETURNING a.job_id
 )
-UPDATE jobs_job j SET state = %(to)s, event = %(event)s FROM settled s
-WHERE j.id = s.job_id AND j.state = ANY(%(from)s)
-RETURNING j.id, j.tenant_id, j.kind, j.state
+"""
+# Named by their message: an attempt that somebody is starting now is waited for.
+_GIVEN_UP = """
+gone AS (
+    SELECT id FROM jobs_attempt
+    WHERE id = ANY(%(attempts)s) AND outcome IS NULL AND started_at IS NULL
+    ORDER BY id FOR UPDATE
+)
 """
 
 _NOT_STARTED_ERROR = {
     "code": "not_started",
     "message": "Published, but no free worker took it in time; published anew.",
 }
+_GIVEN_UP_ERROR = {
+    "code": "given_up_by_broker",
+    "message": "The broker gave its message up before a worker started it; published "
+    "anew.",
+}
+_UNDELIVERABLE_ERROR = {
+    "code": "undeliverable",
+    "message": "The broker gave the job's message up each time, and no worker started "
+    "it; look at the workers' logs and at the dead messages before you retry it.",
+}
+
+
+def _replace(
+    gone: str, *, error: dict[str, str], blames: bool, most: int = 0, **values: Any
+) -> list[Ended]:
+    values = {
+        "outcome": Outcome.LOST.value,
+        "error": to_json(error),
+        "undeliverable": to_json(_UNDELIVERABLE_ERROR),
+        "blames": blames,
+        "most": most,
+        "dead": target(Event.POISONED).value,
+        "poisoned": Event.POISONED.value,
+        **move(Event.NOT_STARTED),
+        **values,
+    }
+    return [Ended(*row) for row in rows(_REPLACE.format(gone=gone.strip()), values)]
 
 
 def replace_not_started(*, timeout_seconds: int, fresh_seconds: int) -> list[Ended]:
     """Give back attempts that were published but that no free worker started."""
-    values = {
-        "timeout": timeout_seconds,
-        "fresh": fresh_seconds,
-        "outcome": Outcome.LOST.value,
-        "error": to_json(_NOT_STARTED_ERROR),
-        **move(Event.NOT_STARTED),
-    }
-    return [Ended(*row) for row in rows(_NOT_STARTED, values)]
+    return _replace(
+        _NOT_STARTED,
+        error=_NOT_STARTED_ERROR,
+        blames=False,
+        timeout=timeout_seconds,
+        fresh=fresh_seconds,
+    )
+
+
+def replace_given_up(*, attempt_ids: Sequence[int], max_losses: int) -> list[Ended]:
+    """Give back those of the attempts that were not started, as their message is gone.
+
+    It counts as a loss of its worker: after more than `max_losses` the job is dead.
+    """
+    return _replace(
+        _GIVEN_UP,
+        error=_GIVEN_UP_ERROR,
+        blames=True,
+        most=max_losses,
+        attempts=list(attempt_ids),
+    )
 
 
 _DUE = """

@@ -8,17 +8,21 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from billiard.exceptions import WorkerLostError
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Celery, Task, bootsteps
 from celery.signals import task_failure, worker_shutting_down
 from celery.worker import consumer as celery_consumer
 from django.conf import settings
 from django.db import Error, connection
+from kombu.message import Message
 
-from jobs import draining, suspects, sweeps
+from jobs import draining, limits, refusals, suspects, sweeps
+from jobs.lease import Proxy
+from jobs.messages import INVALID, UNDECODABLE, UNKNOWN_TASK
 from jobs.queues import RUN_ATTEMPT
 from jobs.wake import wake_dispatcher
 from tenants.acting import acting
@@ -28,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 2.0
 EVENT_SECONDS = 0.5
+
+#: The name of this process's worker, as attempts are claimed by.
+_hostname = ""
 
 _REPORT = """
 INSERT INTO jobs_worker (name, pool, slots) VALUES (%(name)s, %(pool)s, %(slots)s)
@@ -40,7 +47,8 @@ _FORGET = "DELETE FROM jobs_worker WHERE name = %(name)s"
 class Consumer(celery_consumer.Consumer):
     """Celery's consumer without native delayed delivery, and with fewer event messages.
 
-    That step would declare 28 queues for delays, which the ledger keeps instead.
+    That step would declare 28 queues for delays, which the ledger keeps instead. A
+    message that nobody can work on becomes a dead message, whatever it is.
     """
 
     hub: Any
@@ -57,6 +65,27 @@ class Consumer(celery_consumer.Consumer):
         self._flush_is_due = False
         if self.event_dispatcher:
             self.event_dispatcher.flush()
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
+        """Look at each message before Celery does."""
+        handle = super().create_task_handler(*args, **kwargs)
+        return refusals.guarded(handle, self)
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Keep a message whose body cannot be decoded."""
+        refusals.refuse(self, message, UNDECODABLE, f"{type(exc).__name__} on decoding")
+
+    def on_unknown_message(self, body: Any, message: Message) -> None:
+        """Keep a message that names no task."""
+        refusals.refuse(self, message, INVALID, "the message names no task")
+
+    def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:
+        """Keep a message whose task this version does not have."""
+        refusals.refuse(self, message, UNKNOWN_TASK, "this worker has no such task")
+
+    def on_invalid_task(self, body: Any, message: Message, exc: Exception) -> None:
+        """Keep a message that Celery refuses to read."""
+        refusals.refuse(self, message, INVALID, f"{type(exc).__name__} on reading it")
 
     class Blueprint(celery_consumer.Consumer.Blueprint):  # type: ignore[misc,valid-type]
         default_steps = [
@@ -76,10 +105,14 @@ class Heartbeat(bootsteps.StartStopStep):
         self.worker = worker
         self.is_leaving = False
         self.is_gone = False
+        self._leases = Proxy(lease_seconds=settings.LEASE_SECONDS)
         worker_shutting_down.connect(self._leave)
 
     def start(self, worker: Any) -> None:
         """Report at once, then every two seconds."""
+        # In the parent a task's own request has no host.
+        global _hostname
+        _hostname = worker.hostname
         self._report(worker)
         wake_dispatcher()
         worker.timer.call_repeatedly(HEARTBEAT_SECONDS, self._report, (worker,))
@@ -121,6 +154,11 @@ class Heartbeat(bootsteps.StartStopStep):
         pool = worker.app.conf.dtq_pool
         values = {"name": worker.hostname, "pool": pool, "slots": slots}
         self._execute(_REPORT, values)
+        try:
+            self._leases.renew()
+        except Error as error:
+            logger.warning("Unable to renew leases: %s", error)
+            connection.close()
 
     def _execute(self, statement: str, values: dict[str, Any]) -> None:
         try:
@@ -141,6 +179,7 @@ def install(app: Celery, *, pool: str) -> None:
         "confirm_publish": False,
     }
     app.steps["worker"].add(Heartbeat)
+    app.steps["consumer"].add(refusals.DeadLetterQueue)
     task_failure.connect(_child_died, weak=False)
 
 
@@ -152,20 +191,39 @@ def _child_died(
     **_: Any,
 ) -> None:
     """End the attempts of a child that was killed, without waiting for their lease."""
-    if sender.name != RUN_ATTEMPT or not isinstance(exception, WorkerLostError):
+    is_lost = isinstance(exception, WorkerLostError)
+    is_overdue = isinstance(exception, TimeLimitExceeded)
+    if sender.name != RUN_ATTEMPT or not (is_lost or is_overdue):
         return
+    attempt_ids = kwargs["attempt_ids"]
+    at_work = suspects.among(attempt_ids)
+    # Of no child any more: nobody may take it for at work.
+    suspects.clear(at_work)
     try:
-        with (
-            acting(why="its worker's process died"),
-            all_tenants(reason="a worker's child died"),
-        ):
-            sweeps.lose_of_worker(
-                worker=str(sender.request.hostname),
-                attempt_ids=kwargs["attempt_ids"],
-                suspects=suspects.among(kwargs["attempt_ids"]),
-                max_losses=settings.MAX_LOSSES,
-            )
+        if is_overdue:
+            _end_overdue(attempt_ids, at_work)
+        else:
+            _lose(attempt_ids, at_work)
     except Error:
         logger.exception("Unable to end the attempts of a dead child; the sweep will")
         connection.close()
     wake_dispatcher()
+
+
+def _end_overdue(attempt_ids: Sequence[int], at_work: Sequence[int]) -> None:
+    jobs = limits.end_overdue(attempt_ids=at_work, code=limits.TIME_LIMIT)
+    back = limits.hand_back_of_worker(
+        worker=_hostname, attempt_ids=attempt_ids, at_work=at_work
+    )
+    logger.warning("Jobs %s took too long; handed back %s behind them", jobs, back)
+
+
+def _lose(attempt_ids: Sequence[int], at_work: Sequence[int]) -> None:
+    why = "its worker's process died"
+    with acting(why=why), all_tenants(reason="a worker's child died"):
+        sweeps.lose_of_worker(
+            worker=_hostname,
+            attempt_ids=attempt_ids,
+            suspects=at_work,
+            max_losses=settings.MAX_LOSSES,
+        )

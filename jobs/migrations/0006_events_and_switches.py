@@ -102,7 +102,7 @@ class Migration(migrations.Migration):
                         ('dispatched', 'dispatched'), ('cancelled', 'cancelled'))
                     WHEN 'dispatched' THEN (NEW.event, NEW.state) IN (
                         ('started', 'running'), ('not_started', 'queued'),
-                        ('cancelled', 'cancelled'))
+                        ('poisoned', 'dead'), ('cancelled', 'cancelled'))
                     WHEN 'running' THEN (NEW.event, NEW.state) IN (
                         ('finished', 'succeeded'), ('yielded', 'queued'),
                         ('lost', 'queued'), ('poisoned', 'dead'),

@@ -1,6 +1,7 @@
 """What operators do in the admin: retry, pause, revoke, create, download."""
 
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from ingestion import storage
-from jobs.models import Job
+from jobs import dead_messages
+from jobs.dead_messages import Found
+from jobs.models import DeadMessage, Job
 from quotas.models import Quota
 from tenants.models import ApiKey, Tenant
 from tenants.scoping import all_tenants
@@ -319,3 +322,71 @@ def test_a_name_is_one_line_in_the_form_as_well(browser: Client):
     answer = browser.post("/admin/tenants/tenant/t1/change/", form | NO_QUOTA_CHANGE)
     assert answer.status_code == 200
     assert "Use one line of at most 200 printable" in answer.content.decode()
+
+
+# --- Dead messages --------------------------------------------------------------------
+
+DEAD_MESSAGES = "/admin/jobs/deadmessage/"
+
+
+def make_dead_message(body: bytes = b"<script>\x00\xff") -> DeadMessage:
+    dead_messages.keep(
+        Found(
+            queue="jobs.shared",
+            reason="undecodable",
+            detail="<b>bold</b>",
+            body=body,
+            content_type="a\0b",
+            content_encoding="",
+            headers={"<i>": "\0\ud800", "big": "x" * 100_000},
+        )
+    )
+    return DeadMessage.objects.get(sha256=sha256(body).hexdigest())
+
+
+def test_a_dead_message_is_shown_byte_by_byte_and_harmless(browser: Client):
+    message = make_dead_message()
+    page = browser.get(f"{DEAD_MESSAGES}{message.pk}/change/").content.decode()
+    assert "3c 73 63 72 69 70 74 3e 00 ff" in page
+    assert "&lt;script&gt;.." in page
+    assert "<script>.." not in page
+    assert "&lt;b&gt;bold" in page
+    assert "<b>bold" not in page
+    big = make_dead_message(b"y" * 200_000)
+    assert (len(big.body), big.size) == (65_536, 200_000)
+    page = browser.get(f"{DEAD_MESSAGES}{big.pk}/change/").content.decode()
+    assert "The first 4,096 of 200,000 bytes." in page
+
+
+def test_a_dead_message_is_discarded_after_a_question_and_shown_when_it_comes_again(
+    browser: Client,
+):
+    chosen, other = make_dead_message(b"1"), make_dead_message(b"2")
+    form = {"action": "discard_selected", "_selected_action": [str(chosen.pk)]}
+    asked = browser.post(DEAD_MESSAGES, form).content.decode()
+    assert "Discard 1 dead message(s)?" in asked
+    assert listed(browser) == {chosen.pk, other.pk}
+    browser.post(DEAD_MESSAGES, {**form, **YES})
+    assert listed(browser) == {other.pk}
+    assert listed(browser, discarded="yes") == {chosen.pk}
+    assert said() == ["Discarded."]
+    chosen.refresh_from_db()
+    assert chosen.discarded_by == "operator"
+    assert make_dead_message(b"1").seen_count == 2
+    assert listed(browser) == {chosen.pk, other.pk}
+
+
+def listed(browser: Client, **filters: str) -> set[int]:
+    page = browser.get(DEAD_MESSAGES, filters)
+    return {row.pk for row in page.context["cl"].result_list}
+
+
+def test_a_viewer_cannot_discard_a_dead_message(client: Client):
+    message = make_dead_message()
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_deadmessage"))
+    client.force_login(viewer)
+    form = {"action": "discard_selected", "_selected_action": [str(message.pk)], **YES}
+    client.post(DEAD_MESSAGES, form)
+    message.refresh_from_db()
+    assert message.discarded_at is None

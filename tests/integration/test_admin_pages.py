@@ -16,7 +16,15 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
 from ingestion.models import IngestedFile, KeptOutRow, Transaction
-from jobs.models import Attempt, DeadLetter, Job, LeaderLease, UsageEvent, Worker
+from jobs.models import (
+    Attempt,
+    DeadLetter,
+    DeadMessage,
+    Job,
+    LeaderLease,
+    UsageEvent,
+    Worker,
+)
 from reconciliation.models import Reconciliation
 from tenants.models import ApiKey, Membership, Tenant
 from tenants.scoping import all_tenants
@@ -35,7 +43,7 @@ pytestmark = pytest.mark.django_db
 
 LEDGER: list[type[Model]] = [
     *(Job, DeadLetter, Attempt, UsageEvent, Worker, LeaderLease, IngestedFile),
-    *(KeptOutRow, Transaction, Reconciliation, TaskResult),
+    *(KeptOutRow, Transaction, Reconciliation, TaskResult, DeadMessage),
 ]
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
@@ -63,6 +71,7 @@ def rows(operator: User) -> None:
     job = make_dead_job("t1")
     make_transaction(make_file("t1", job=job))
     lead()
+    DeadMessage.objects.create(queue="q", reason="invalid", size=1, body=b"x")
     with all_tenants(reason="test"):
         api_key_create(slug="t1", now=timezone.now())
         Membership.objects.create(tenant_id="t1", user=operator)

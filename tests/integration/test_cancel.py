@@ -1,6 +1,7 @@
 """A job that nobody wants any more ends: at once, or at its next checkpoint."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -76,7 +77,7 @@ def events_of(job: Job) -> list[JobEvent]:
 
 @pytest.mark.parametrize("state", ["scheduled", "queued", "retryable"])
 def test_a_job_that_waits_is_cancelled_at_once(state: str):
-    later = timezone.now() + timezone.timedelta(hours=1)
+    later = timezone.now() + timedelta(hours=1)
     job = make_job("t1", kind="work", run_after=later if state == "scheduled" else None)
     if state == "retryable":
         failure = errors.describe(errors.RetryableError("away", "It was away."))

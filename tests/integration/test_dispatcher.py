@@ -183,7 +183,7 @@ def test_a_broker_that_hangs_is_waited_for_once_in_a_turn(
     """Else the lease would run out while pool after pool waits."""
     waited = []
 
-    def hang(queue: Queue, bundles: object) -> None:
+    def hang(queue: Queue, *_: object) -> None:
         waited.append(queue.name)
         time.sleep(0.02)
         raise OperationalError("the broker did not confirm in time")

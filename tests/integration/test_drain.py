@@ -64,7 +64,7 @@ def test_a_message_that_comes_now_goes_back_to_the_broker():
     draining.begin()
     with pytest.raises(Reject) as refused:
         tasks.run_attempt.run(attempt_ids=[attempt_id])
-    assert refused.value.requeue
+    assert "requeue=True" in repr(refused.value)
     assert attempts_of(job)[0].started_at is None
 
 

@@ -141,11 +141,16 @@ class FreezingPublisher(Publisher):
 
     meanwhile: Callable[[], None] | None = None
 
-    def publish(self, queue: Queue, bundles: Sequence[Sequence[int]]) -> None:
+    def publish(
+        self,
+        queue: Queue,
+        bundles: Sequence[Sequence[int]],
+        limits: Sequence[int] = (),
+    ) -> None:
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             meanwhile()
-        super().publish(queue, bundles)
+        super().publish(queue, bundles, limits)
 
 
 def expire_the_lease() -> None:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand
 from django.db import connection
 
-from jobs import suspects, workers
+from jobs import dead_letter_consumer, suspects, workers
 from jobs.queues import MAINTENANCE_QUEUE, pool_queue
 from tenants.acting import be
 from tenants.management.product_command import command_errors
@@ -77,6 +77,7 @@ class Command(BaseCommand):
             connection.close()
         if options["maintenance"]:
             name, queue = "maintenance", MAINTENANCE_QUEUE
+            dead_letter_consumer.install(app)
         else:
             name, queue = options["pool"], pool_queue(options["pool"])
             app.conf.task_queues = (queue,)
