@@ -7,8 +7,10 @@ class IngestionConfig(AppConfig):
     name = "ingestion"
 
     def ready(self) -> None:
-        """Register the job kind that loads a file."""
+        """Register the job kind that loads a file, and what is true of files."""
         from ingestion.handlers import INGEST
-        from jobs import handlers
+        from ingestion.invariants import INVARIANTS
+        from jobs import handlers, invariants
 
         handlers.register(INGEST)
+        invariants.register(*INVARIANTS)
