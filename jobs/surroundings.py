@@ -226,7 +226,7 @@ def _queue(broker: Connection, queue: Queue, if_absent: str) -> tuple[Sign, int]
     part = f"queue {queue.name}"
     channel: Any = broker.channel()
     bound = queue.bind(channel)
-    errors: tuple[type[Exception], ...] = broker.channel_errors
+    errors: Any = broker.channel_errors
     try:
         messages: int = _declared(bound, passive=True)
     except errors:

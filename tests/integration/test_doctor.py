@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import pytest
 from celery import Celery
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
+from django.utils import timezone
 from kombu import Connection, Queue
 
 from jobs import services, surroundings
@@ -19,6 +21,7 @@ from jobs.audit import Finding, audit
 from jobs.errors import Failure
 from jobs.invariants import Invariant, registered
 from jobs.ledger import hand_back
+from jobs.lifecycle import TERMINAL_STATES
 from jobs.models import Attempt, Job, Worker
 from jobs.queues import DEAD_LETTER_QUEUE, pool_queue
 from jobs.snapshots import FORMAT
@@ -89,6 +92,10 @@ def failed(*, retry_in_seconds: float | None) -> Job:
     return job
 
 
+def retryable() -> Job:
+    return failed(retry_in_seconds=60)
+
+
 def lost() -> Job:
     job = running()
     sql("UPDATE jobs_attempt SET lease_expires_at = now() - interval '1 second'")
@@ -123,7 +130,7 @@ def count_usage(job: Job, *, part: str = "0:0", **meters: int) -> None:
 
 def test_a_ledger_with_jobs_in_every_state_has_no_finding():
     lost()
-    make_job("t1", run_after=arrange.timezone.now() + arrange.timedelta(hours=1))
+    make_job("t1", run_after=timezone.now() + timedelta(hours=1))
     make_job("t1")
     handed = make_job("t1")
     start(attempt := dispatch(handed))
@@ -154,7 +161,7 @@ def test_a_ledger_with_jobs_in_every_state_has_no_finding():
     with all_tenants(reason="test"):
         states = set(Job.objects.values_list("state", flat=True))
         outcomes = set(Attempt.objects.values_list("outcome", flat=True))
-    assert states == {s.value for s in arrange.ledger.TERMINAL_STATES} | {
+    assert states == {s.value for s in TERMINAL_STATES} | {
         *("scheduled", "queued", "dispatched", "running", "retryable")
     }
     assert outcomes == {None, "succeeded", "failed", "lost", "yielded"}
@@ -233,7 +240,7 @@ BREACHES = (
     ),
     Breach("lease_is_renewed_or_swept", running, _LEASE.format(ago=16)),
     Breach("attempt_is_taken_or_replaced", dispatched, _WORKER.format(slots=1, ago=61)),
-    Breach("due_job_is_queued", failed, _DUE.format(ago=11)),
+    Breach("due_job_is_queued", retryable, _DUE.format(ago=11)),
     Breach("attempts_are_counted", running, "UPDATE jobs_job SET attempt_count = 2"),
     Breach("attempts_are_counted", running, "UPDATE jobs_attempt SET number = 2"),
     Breach(
@@ -245,7 +252,7 @@ BREACHES = (
         "failures_are_within_bounds", running, "UPDATE jobs_job SET failed_count = 9"
     ),
     Breach("failures_are_counted", running, "UPDATE jobs_job SET failed_count = 1"),
-    Breach("failures_are_counted", failed, "UPDATE jobs_job SET failed_count = 0"),
+    Breach("failures_are_counted", retryable, "UPDATE jobs_job SET failed_count = 0"),
     Breach("failures_are_counted", lost, "UPDATE jobs_job SET lost_count = 0"),
     Breach("failures_are_counted", lost, "UPDATE jobs_job SET innocent_count = 1"),
     Breach(
@@ -311,8 +318,7 @@ BREACHES = (
 
 
 def commit(breach: Breach) -> Job:
-    begun = breach.begin
-    job = begun(retry_in_seconds=60) if begun is failed else begun()  # type: ignore[call-arg]
+    job = breach.begin()
     assert audit() == []
     if breach.alter:
         alter(breach.alter)
@@ -362,7 +368,7 @@ def test_at_rest_every_job_must_have_ended():
         (running, _LEASE.format(ago=5)),
         (dispatched, _WORKER.format(slots=1, ago=20)),
         (dispatched, _WORKER.format(slots=0, ago=3600)),
-        (lambda: failed(retry_in_seconds=60), _DUE.format(ago=1)),
+        (retryable, _DUE.format(ago=1)),
         (lambda: lead() and make_job("t1"), _OLD_SNAPSHOT.format(format=FORMAT, ago=5)),
     ],
 )
