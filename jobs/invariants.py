@@ -167,11 +167,19 @@ LEDGER: Final = (
     ),
     Invariant(
         name="due_job_is_queued",
-        meaning="No scheduled or retryable job has been due for more than 10 s.",
+        meaning="No scheduled or retryable job has been due for more than 10 s, unless "
+        "scheduling is switched off for it.",
         statement="""
-            SELECT j.tenant_id, j.id AS job_id, j.state, j.run_after FROM jobs_job j
+            SELECT j.tenant_id, j.id AS job_id, j.state, j.run_after
+            FROM jobs_job j JOIN tenants_tenant t ON t.slug = j.tenant_id
+            JOIN tenants_tier tier ON tier.name = t.tier_id
             WHERE j.state IN ('scheduled', 'retryable')
               AND j.run_after < clock_timestamp() - interval '10 seconds'
+              AND t.is_scheduling AND NOT EXISTS (
+                  SELECT FROM jobs_switch s
+                  WHERE NOT s.is_scheduling AND (s.scope, s.name) IN (
+                      ('kind', j.kind),
+                      ('pool', COALESCE(NULLIF(t.pool, ''), tier.default_pool))))
         """,
         remedy=_STALE + " After a long stop it catches up with 1000 jobs a second.",
     ),
@@ -235,6 +243,20 @@ LEDGER: Final = (
                   AND NOT j.state = ANY(%(terminal)s) AND NOT EXISTS (
                       SELECT FROM usage_events u WHERE u.tenant_id = j.tenant_id
                       AND u.source = 'job:' || j.id || ':jobs')
+        """,
+        remedy=_BY_HAND,
+    ),
+    # --- The log of events ------------------------------------------------------------
+    # A job that has not moved since there is a log has no event yet.
+    Invariant(
+        name="event_log_agrees",
+        meaning="A job is in the state to which its last event led.",
+        statement="""
+            SELECT j.tenant_id, j.id AS job_id, j.state, last.to_state AS logged_state
+            FROM jobs_job j CROSS JOIN LATERAL (
+                SELECT e.to_state FROM jobs_jobevent e WHERE e.job_id = j.id
+                ORDER BY e.id DESC LIMIT 1) AS last
+            WHERE last.to_state <> j.state
         """,
         remedy=_BY_HAND,
     ),

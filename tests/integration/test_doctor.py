@@ -151,7 +151,8 @@ def test_a_ledger_with_jobs_in_every_state_has_no_finding():
     with all_tenants(reason="test"):
         assert services.jobs_revive(job_ids=[revived.pk]) == 1
     cancelled = make_job("t1")
-    sql("UPDATE jobs_job SET state = 'cancelled', finished_at = now() "
+    sql("UPDATE jobs_job SET state = 'cancelled', event = 'cancelled', "
+        "finished_at = now() "
         "WHERE id = %(job)s", job=cancelled.pk)  # fmt: skip
     sql("INSERT INTO usage_events (tenant_id, source, meter, quantity, job_id) "
         "VALUES ('t1', 'job:' || %(job)s || ':jobs', 'jobs', 1, %(job)s::uuid)",
@@ -201,10 +202,7 @@ _LEASE = (
     "UPDATE jobs_attempt SET lease_expires_at = clock_timestamp() "
     "- {ago} * interval '1 second'"
 )
-_DUE = (
-    "UPDATE jobs_job SET state = 'retryable', run_after = clock_timestamp() "
-    "- {ago} * interval '1 second'"
-)
+_DUE = "UPDATE jobs_job SET run_after = clock_timestamp() - {ago} * interval '1 second'"
 _ANOTHER = _USAGE.format(
     tenant="'t1'", source="'job:x:' || id", meter="{0}", quantity="1", job="id"
 )
@@ -226,11 +224,16 @@ BREACHES = (
     Breach(
         "job_and_attempt_agree", running, "UPDATE jobs_attempt SET started_at = NULL"
     ),
-    Breach("waiting_job_is_idle", dispatched, "UPDATE jobs_job SET state = 'queued'"),
+    Breach(
+        "waiting_job_is_idle",
+        dispatched,
+        "UPDATE jobs_job SET state = 'queued', event = 'not_started'",
+    ),
     Breach(
         "ended_job_is_idle",
         dispatched,
-        "UPDATE jobs_job SET state = 'cancelled', finished_at = now()",
+        "UPDATE jobs_job SET state = 'cancelled', event = 'cancelled', "
+        "finished_at = now()",
     ),
     Breach(
         "ended_job_has_its_time",
@@ -255,6 +258,12 @@ BREACHES = (
     Breach("failures_are_counted", retryable, "UPDATE jobs_job SET failed_count = 0"),
     Breach("failures_are_counted", lost, "UPDATE jobs_job SET lost_count = 0"),
     Breach("failures_are_counted", lost, "UPDATE jobs_job SET innocent_count = 1"),
+    Breach(
+        "event_log_agrees",
+        running,
+        "UPDATE jobs_job SET state = 'queued'",
+        "ALTER TABLE jobs_job DISABLE TRIGGER USER",
+    ),
     Breach(
         "attempt_is_billed_once",
         succeeded,
@@ -377,6 +386,24 @@ def test_what_a_sweep_will_still_see_to_is_no_breach(
 ):
     begin()
     sql(change)
+    assert audit() == []
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        "UPDATE tenants_tenant SET is_scheduling = false",
+        "INSERT INTO jobs_switch (scope, name, is_accepting, is_dispatching, "
+        "is_scheduling) VALUES ('kind', 'sleep', true, true, false)",
+        "INSERT INTO jobs_switch (scope, name, is_accepting, is_dispatching, "
+        "is_scheduling) VALUES ('pool', 'shared', true, true, false)",
+    ],
+)
+def test_what_is_due_may_wait_while_scheduling_is_off(switch: str):
+    retryable()
+    sql(_DUE.format(ago=11))
+    assert found().keys() == {"due_job_is_queued"}
+    sql(switch)
     assert audit() == []
 
 

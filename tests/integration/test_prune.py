@@ -27,6 +27,7 @@ from tests.arrange import (
     PASSWORD,
     make_admin,
     make_file,
+    make_job,
     make_tenant,
     make_transaction,
 )
@@ -96,7 +97,7 @@ def test_jobs_go_with_their_attempts_and_leave_their_usage(t1: Tenant, now: date
     count_usage()
     events = count(UsageEvent)
     assert list(prune(tenant=t1, now=now)) == [
-        {"kept-out rows": 0, "files": 0, "attempts": 3, "jobs": 2}
+        {"kept-out rows": 0, "files": 0, "events": 0, "attempts": 3, "jobs": 2}
     ]
     assert left() == {young.pk}
     assert count(Attempt) == 1
@@ -245,6 +246,28 @@ def test_a_job_that_somebody_changes_is_left_for_the_next_run(
     assert prune_all(t1, now) == 1
 
 
+def test_a_dead_letter_that_was_discarded_goes(t1: Tenant, now: datetime):
+    make_old_job(now, state="dead", discarded_at=now)
+    make_old_job(now, state="dead")
+    assert prune_all(t1, now) == 1
+
+
+def test_the_events_of_a_job_go_with_it(t1: Tenant, now: datetime):
+    job = make_job("t1")
+    with all_tenants(reason="test"), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE jobs_job SET state = 'cancelled', event = 'cancelled', "
+            "finished_at = now()"
+        )
+        cursor.execute("SELECT count(*) FROM jobs_jobevent WHERE job_id = %s", [job.pk])
+        ((events,),) = cursor.fetchall()
+    assert events > 0
+    later = now + timedelta(days=91)
+    assert plan(tenant=t1, now=later).rows["events"] == events
+    (removed,) = prune(tenant=t1, now=later)
+    assert (removed["jobs"], removed["events"]) == (1, events)
+
+
 # --- Files ----------------------------------------------------------------------------
 
 
@@ -284,7 +307,7 @@ def test_a_failed_load_that_brought_nothing_goes_with_its_job(
 ):
     make_empty_file(now)
     assert list(prune(tenant=t1, now=now)) == [
-        {"kept-out rows": 1, "files": 1, "attempts": 1, "jobs": 1}
+        {"kept-out rows": 1, "files": 1, "events": 0, "attempts": 1, "jobs": 1}
     ]
     assert (count(IngestedFile), count(KeptOutRow)) == (0, 0)
 
@@ -352,7 +375,7 @@ def test_the_command_reports_and_prunes(now: datetime):
         "tenant": "t2",
         "retention_days": 90,
         "jobs": 1,
-        "rows": {"kept-out rows": 0, "files": 0, "attempts": 1},
+        "rows": {"kept-out rows": 0, "files": 0, "events": 0, "attempts": 1},
         "dry_run": False,
     }
     assert run("--batch", "1").splitlines() == [

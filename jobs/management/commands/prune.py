@@ -24,7 +24,7 @@ def batch(text: str) -> int:
 class Command(ProductCommand):
     help = (
         "Remove jobs that ended longer ago than their tenant's retention, with their "
-        "attempts. Usage stays. May be stopped at any time and run again."
+        "attempts and events. Usage stays. May be stopped at any time and run again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
