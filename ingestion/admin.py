@@ -222,7 +222,9 @@ class IngestedFileAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Job")
     def job_link(self, file: IngestedFile) -> SafeString:
-        """Return a link to the job that brought it in."""
+        """Return a link to the job that brought it in, unless that was pruned."""
+        if file.job_id is None:
+            return subtle("pruned")
         url = reverse("admin:jobs_job_change", args=[file.job_id])
         return format_html('<a class="dtq-link" href="{}">{}</a>', url, file.job_id)
 

@@ -7,8 +7,12 @@ class IngestionConfig(AppConfig):
     name = "ingestion"
 
     def ready(self) -> None:
-        """Register the job kind that loads a file."""
+        """Register the job kind that loads a file, and what files ask of the ledger."""
+        from ingestion import pruning
         from ingestion.handlers import INGEST
-        from jobs import handlers
+        from ingestion.invariants import INVARIANTS
+        from jobs import handlers, invariants
 
         handlers.register(INGEST)
+        invariants.register(*INVARIANTS)
+        pruning.register()

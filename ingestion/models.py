@@ -33,8 +33,11 @@ class IngestedFile(TenantOwned):
         FAILED = "failed"
 
     id = models.BigAutoField(primary_key=True)
+    #: Null once the job was pruned.
     job = models.OneToOneField(
         "jobs.Job",
+        null=True,
+        blank=True,
         on_delete=models.PROTECT,
         related_name="ingested_file",
         db_constraint=False,

@@ -28,6 +28,7 @@ from jobs.queues import DEAD_LETTER_QUEUE
 from jobs.refusals import AGAIN_SECONDS, found
 from jobs.statements import look_after_connection
 from jobs.wake import wake_dispatcher
+from tenants.acting import acting
 from tenants.scoping import all_tenants
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,8 @@ def reconcile(message: Message) -> None:
     except UnreadableMessageError as error:
         dead_messages.keep(found(message, queue, error.reason, error.detail))
         return
-    with all_tenants(reason="reconcile a dead letter"):
+    why = "the broker gave its message up"
+    with acting(why=why), all_tenants(reason="reconcile a dead letter"):
         ended = sweeps.replace_given_up(
             attempt_ids=attempt_ids, max_losses=settings.MAX_LOSSES
         )

@@ -20,13 +20,16 @@ def tenant_create(
     elastic_cap: int | None = None,
     rate_per_second: Decimal | None = None,
     burst: int | None = None,
+    retention_days: int | None = None,
 ) -> Quota:
     """Write a tenant and its quota in one transaction.
 
     Raises UnknownTierError, TenantExistsError or ValidationError.
     """
     with transaction.atomic():
-        tenant = tenants.tenant_create(slug=slug, name=name, tier=tier, pool=pool)
+        tenant = tenants.tenant_create(
+            slug=slug, name=name, tier=tier, pool=pool, retention_days=retention_days
+        )
         quota = Quota(
             tenant=tenant,
             weight=weight,

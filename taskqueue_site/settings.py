@@ -243,6 +243,10 @@ STEP_TIMEOUT_SECONDS = env.int("STEP_TIMEOUT_SECONDS", default=900)
 DRAIN_SECONDS = env.int("DRAIN_SECONDS", default=10)
 #: Times a job's worker may vanish before the job counts as poison.
 MAX_LOSSES = env.int("MAX_LOSSES", default=3)
+#: Days that jobs are kept after their end, unless their tenant says otherwise.
+RETENTION_DAYS = env.int("RETENTION_DAYS", default=90)
+if RETENTION_DAYS < 1:
+    raise environ.ImproperlyConfigured("RETENTION_DAYS must be at least 1")
 #: Off behind a pooler that hands a connection on after each transaction.
 PREPARE_STATEMENTS = env.bool("PREPARE_STATEMENTS", default=True)
 #: Most tiny jobs of a tenant that travel in one message; 1 sends each by itself.

@@ -149,7 +149,7 @@ class TenantAdmin(ModelAdmin):
     ordering = ("slug",)
     sortable_by = ("slug", "name", "tier")
     inlines = (QuotaInline,)
-    fields = ("slug", "name", "tier", "pool", "runs_in", "paused")
+    fields = ("slug", "name", "tier", "pool", "runs_in", "retention_days", "paused")
     actions_detail: ClassVar = ["pause", "resume", "preview_pause", "preview_resume"]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:

@@ -10,7 +10,8 @@ from django.db import connection
 _LOGIN_ROLE = """
 SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = session_user
 """
-_HINT = (
+EXEMPT = "The database role bypasses row-level security outside a tenant scope."
+EXEMPT_HINT = (
     "Give DATABASE_URL a role made by "
     "CREATE ROLE dtq LOGIN CREATEROLE NOSUPERUSER NOBYPASSRLS."
 )
@@ -27,10 +28,14 @@ def login_role_is_bound(
     """Warn when the login role is exempt from row-level security outside a scope."""
     if not databases or connection.alias not in databases:
         return []
+    if not login_role_is_exempt():
+        return []
+    return [Warning(EXEMPT, hint=EXEMPT_HINT, id="tenants.W001")]
+
+
+def login_role_is_exempt() -> bool:
+    """Return whether row-level security does not bind the login role."""
     with connection.cursor() as cursor:
         cursor.execute(_LOGIN_ROLE)
         (is_exempt,) = cursor.fetchone()
-    if not is_exempt:
-        return []
-    text = "The database role bypasses row-level security outside a tenant scope."
-    return [Warning(text, hint=_HINT, id="tenants.W001")]
+    return bool(is_exempt)

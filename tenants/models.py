@@ -4,7 +4,11 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import (
+    MaxValueValidator,
+    MinValueValidator,
+    RegexValidator,
+)
 from django.db import models
 from django.db.models.functions import Now
 
@@ -64,6 +68,10 @@ def check_line(field: str, text: str) -> None:
         )
 
 
+#: A century: longer ones may lie before the calendar.
+MAX_RETENTION_DAYS = 36_500
+
+
 class Tenant(models.Model):
     """The paying isolation boundary; its slug is the key everywhere."""
 
@@ -94,6 +102,13 @@ class Tenant(models.Model):
         default=True,
         db_default=True,
         help_text="Without it scheduled jobs stay scheduled when their time comes.",
+    )
+    retention_days = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_RETENTION_DAYS)],
+        help_text="Days that jobs are kept after their end; empty means "
+        "RETENTION_DAYS.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -5,9 +5,10 @@ role they bind, and tables are FORCEd, so the owner of the tables sees nothing e
 until a scope has set a role (tenants/scoping.py).
 """
 
+from collections.abc import Collection
 from typing import Any
 
-from django.db import connections
+from django.db import connection, connections
 from django.db.migrations import RunSQL
 
 from tenants.scoping import PLATFORM_ROLE, TENANT_ROLE
@@ -71,6 +72,31 @@ def protect(table: str, column: str = "tenant_id", *, writable: bool = True) -> 
         ALTER TABLE {table} DISABLE ROW LEVEL SECURITY;
         """,
     )
+
+
+_UNPROTECTED = """
+SELECT wanted.name FROM unnest(%(tables)s::text[]) AS wanted (name)
+LEFT JOIN pg_class c ON c.oid = to_regclass(wanted.name)
+WHERE (c.relrowsecurity AND c.relforcerowsecurity) IS NOT TRUE
+   OR 2 <> (SELECT count(*) FROM pg_policies p
+            WHERE p.schemaname = c.relnamespace::regnamespace::text
+              AND p.tablename = c.relname AND p.cmd = 'ALL'
+              AND (p.policyname, p.roles) IN (('tenant_rows', %(tenant)s::name[]),
+                                              ('platform_rows', %(platform)s::name[])))
+ORDER BY wanted.name
+"""
+
+
+def unprotected(tables: Collection[str]) -> list[str]:
+    """Return those of the tables that lack forced row-level security or a policy."""
+    values = {
+        "tables": list(tables),
+        "tenant": [TENANT_ROLE],
+        "platform": [PLATFORM_ROLE],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_UNPROTECTED, values)
+        return [name for (name,) in cursor.fetchall()]
 
 
 def grant_platform_tables(*, using: str, **_: Any) -> None:

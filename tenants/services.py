@@ -32,13 +32,24 @@ class KeyRefusedError(ValueError):
 
 
 def tenant_create(
-    *, slug: str, name: str = "", tier: str = "standard", pool: str = ""
+    *,
+    slug: str,
+    name: str = "",
+    tier: str = "standard",
+    pool: str = "",
+    retention_days: int | None = None,
 ) -> Tenant:
     """Write a tenant; its quota is another package's business (quotas/services.py).
 
     Raises UnknownTierError, TenantExistsError, or ValidationError for a bad slug.
     """
-    tenant = Tenant(slug=slug, name=name, tier=tier_get(name=tier), pool=pool)
+    tenant = Tenant(
+        slug=slug,
+        name=name,
+        tier=tier_get(name=tier),
+        pool=pool,
+        retention_days=retention_days,
+    )
     _check(tenant)
     try:
         with transaction.atomic():
@@ -54,8 +65,9 @@ def tenant_update(
     name: str | None = None,
     tier: str | None = None,
     pool: str | None = None,
+    retention_days: int | None = None,
 ) -> Tenant:
-    """Change what is given of a tenant and leave the rest.
+    """Change what is given of a tenant and leave the rest; 0 days mean the default.
 
     Raises UnknownTenantError, UnknownTierError or ValidationError.
     """
@@ -66,8 +78,10 @@ def tenant_update(
         tenant.tier = tier_get(name=tier)
     if pool is not None:
         tenant.pool = pool
+    if retention_days is not None:
+        tenant.retention_days = retention_days or None
     _check(tenant)
-    tenant.save(update_fields=["name", "tier", "pool"])
+    tenant.save(update_fields=["name", "tier", "pool", "retention_days"])
     return tenant
 
 

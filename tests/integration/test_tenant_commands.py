@@ -75,6 +75,7 @@ def test_a_new_tenant_has_the_defaults():
         "elastic_cap": None,
         "rate_per_second": None,
         "burst": None,
+        "retention_days": None,
         "is_paused": False,
         "paused_reason": "",
     }

@@ -95,7 +95,7 @@ class Command(ProductCommand):
 
 
 _LIMITS = ("weight", "max_in_flight", "elastic_cap", "rate_per_second", "burst")
-_FIELDS = ("name", "tier", "pool", *_LIMITS)
+_FIELDS = ("name", "tier", "pool", "retention_days", *_LIMITS)
 
 
 def _add_fields(parser: ArgumentParser) -> None:
@@ -133,6 +133,13 @@ def _add_fields(parser: ArgumentParser) -> None:
         metavar="N",
         help="jobs that may start at once after a quiet while (with a rate; else 1)",
     )
+    parser.add_argument(
+        "--retention-days",
+        type=int,
+        metavar="N",
+        help="days that jobs are kept after their end; `set … 0` means the default "
+        "(new: RETENTION_DAYS)",
+    )
 
 
 def _number(text: str) -> Decimal:
@@ -162,6 +169,7 @@ def _report(quota: Quota) -> dict[str, Any]:
         "elastic_cap": quota.elastic_cap,
         "rate_per_second": None if rate is None else float(rate),
         "burst": quota.burst,
+        "retention_days": tenant.retention_days,
         "is_paused": tenant.is_paused,
         "paused_reason": tenant.paused_reason,
         "created_at": tenant.created_at.isoformat(),
@@ -196,4 +204,5 @@ _WORDS = (
     ("elastic_cap", "elastic cap"),
     ("rate_per_second", "rate/s"),
     ("burst", "burst"),
+    ("retention_days", "retention days"),
 )

@@ -1,0 +1,94 @@
+"""What is always true of files and of the rows they brought, for the audit."""
+
+from typing import Final
+
+from jobs.invariants import Invariant
+
+_BY_HAND: Final = (
+    "Rows were written or removed past the loader. Keep this report and the logs, find "
+    "out who wrote to the database, and correct the rows by hand."
+)
+
+INVARIANTS: Final = (
+    Invariant(
+        name="file_rows_add_up",
+        meaning="Inserted, duplicate, conflicting and rejected rows make up a file.",
+        statement="""
+            SELECT f.tenant_id, f.job_id, f.id AS file_id, f.state, f.rows, f.inserted,
+                   f.duplicate, f.conflicting, f.rejected
+            FROM ingestion_ingestedfile f
+            WHERE f.rows <> f.inserted + f.duplicate + f.conflicting + f.rejected
+        """,
+        remedy=_BY_HAND,
+    ),
+    # The counts are written with the rows, chunk by chunk: true while a file loads.
+    Invariant(
+        name="file_has_its_transactions",
+        meaning="A file has as many transactions as it says it inserted.",
+        statement="""
+            SELECT f.tenant_id, f.job_id, f.id AS file_id, f.state, f.inserted,
+                   COALESCE(t.rows, 0) AS transactions
+            FROM ingestion_ingestedfile f LEFT JOIN (
+                SELECT file_id, count(*) AS rows FROM fintech_transactions
+                GROUP BY file_id
+            ) AS t ON t.file_id = f.id
+            WHERE f.inserted <> COALESCE(t.rows, 0)
+        """,
+        remedy=_BY_HAND,
+    ),
+    Invariant(
+        name="file_has_its_kept_out_rows",
+        meaning="A file has as many kept-out rows as it says it rejected and found "
+        "conflicting.",
+        statement="""
+            SELECT f.tenant_id, f.job_id, f.id AS file_id, f.state, f.rejected,
+                   f.conflicting, COALESCE(k.rejected, 0) AS rejected_rows,
+                   COALESCE(k.conflicting, 0) AS conflicting_rows
+            FROM ingestion_ingestedfile f LEFT JOIN (
+                SELECT file_id, count(*) FILTER (WHERE why = 'rejected') AS rejected,
+                       count(*) FILTER (WHERE why = 'conflicting') AS conflicting
+                FROM ingestion_keptoutrow GROUP BY file_id
+            ) AS k ON k.file_id = f.id
+            WHERE (f.rejected, f.conflicting)
+               <> (COALESCE(k.rejected, 0), COALESCE(k.conflicting, 0))
+        """,
+        remedy=_BY_HAND,
+    ),
+    Invariant(
+        name="file_state_follows_its_job",
+        meaning="The file of a succeeded job is loaded, that of a dead one has failed.",
+        statement="""
+            SELECT f.tenant_id, f.job_id, f.id AS file_id, f.state,
+                   j.state AS job_state
+            FROM ingestion_ingestedfile f JOIN jobs_job j ON j.id = f.job_id
+            WHERE j.state = 'succeeded' AND f.state <> 'loaded'
+               OR j.state = 'dead' AND f.state <> 'failed'
+        """,
+        remedy=_BY_HAND,
+    ),
+    # Blank lines behind the last row are bytes that no chunk has.
+    Invariant(
+        name="file_usage_is_its_size",
+        meaning="The usage counted for a loaded file is its rows, and bytes no more "
+        "than its size.",
+        statement="""
+            SELECT f.tenant_id, f.job_id, f.id AS file_id, f.rows, f.size,
+                   COALESCE(u.rows, 0) AS counted_rows,
+                   COALESCE(u.bytes, 0) AS counted_bytes
+            FROM ingestion_ingestedfile f
+            JOIN jobs_job j ON j.id = f.job_id AND j.state = 'succeeded'
+            LEFT JOIN (
+                SELECT job_id,
+                       COALESCE(sum(quantity) FILTER (WHERE meter = 'rows'), 0)::bigint
+                           AS rows,
+                       COALESCE(sum(quantity) FILTER (WHERE meter = 'bytes'), 0)::bigint
+                           AS bytes
+                FROM usage_events WHERE meter IN ('rows', 'bytes') GROUP BY job_id
+            ) AS u ON u.job_id = f.job_id
+            WHERE f.rows <> COALESCE(u.rows, 0) OR COALESCE(u.bytes, 0) > f.size
+               OR (f.rows > 0) <> (COALESCE(u.bytes, 0) > 0)
+        """,
+        remedy="Bills of this time would be wrong: close no period before it is clear. "
+        + _BY_HAND,
+    ),
+)
