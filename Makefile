@@ -8,7 +8,7 @@ CHECKS := lint types contracts migrations test
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-runtime demo up $(CHECKS) check lock clean \
-	bench bench-core bench-dispatcher bench-sim
+	crash-points bench bench-core bench-dispatcher bench-sim
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,10 @@ $(BENCH)/made: requirements.txt benchmarks/requirements.txt | venv-runtime
 
 bench: $(BENCH)/made ## Run the product beside its peers (ARGS="--quick --only ours,celery"; ARGS=--help)
 	@$(BENCH)/bin/python -m benchmarks.live $(ARGS)
+
+crash-points: venv ## Strike every kind of job at each line and SQL call, and look for traces
+	@CRASH_POINTS=all $(SERVICES) --only postgresql --only redis -- \
+		$(PY) -m pytest -q --timeout 7200 tests/integration/test_crash_points.py $(ARGS)
 
 bench-core: venv-runtime ## Count the scheduler's decisions a second, alone (ARGS="--json FILE")
 	@$(PY) -m benchmarks.scheduler_core $(ARGS)

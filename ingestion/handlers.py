@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models.functions import Now
 
-from ingestion import artifacts, loader, storage
+from ingestion import artifacts, loader, sample, storage
 from ingestion.loader import Counts, Target
 from ingestion.models import IngestedFile, KeptOutRow
 from ingestion.sources.base import Position, Reader, Record, SourceError
@@ -200,4 +200,5 @@ INGEST = Kind(
     handler=ingest,
     prior_us=2_000_000,
     on_unfinished=mark_failed,
+    sample=sample.put,
 )

@@ -89,6 +89,9 @@ class Kind:
     quantum_us: int = DEFAULT_QUANTUM_US
     #: Called in the transaction that ends the job dead or cancelled.
     on_unfinished: Callable[[UUID], None] | None = None
+    #: Prepares what a small job of this kind needs for a tenant and returns its
+    #: payload: small, but of several steps. The crash points are taken from it.
+    sample: Callable[[str], JSONDict] | None = None
 
 
 class UnknownKindError(LookupError):

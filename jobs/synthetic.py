@@ -5,7 +5,7 @@ import signal
 import time
 
 from jobs.errors import PermanentError, RetryableError
-from jobs.handlers import Assignment, Checkpoint, Finish, Kind, Step, Steps
+from jobs.handlers import Assignment, Checkpoint, Finish, JSONDict, Kind, Step, Steps
 
 
 def sleep(assignment: Assignment) -> Steps:
@@ -44,4 +44,9 @@ def _fail(how: str | None) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-SLEEP = Kind(name="sleep", handler=sleep, prior_us=100_000)
+def sample(_tenant: str) -> JSONDict:
+    """Return the payload of three steps of a millisecond."""
+    return {"seconds": 0.003, "steps": 3}
+
+
+SLEEP = Kind(name="sleep", handler=sleep, prior_us=100_000, sample=sample)

@@ -1,0 +1,148 @@
+"""A process struck at any point: the job ends as if nothing had happened.
+
+By default at every SQL call and at a seeded sample of the lines; `make crash-points`
+takes every line.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import FileSystemStorage
+from django.db import connection
+
+from ingestion import storage
+from ingestion.loader import Counts
+from jobs import handlers, ledger
+from jobs.handlers import Checkpoint
+from jobs.models import Job
+from tests.arrange import make_job, make_tenant, run
+from tests.crash.bugs import BUGS
+from tests.crash.enumeration import SEED, Enumeration, Report
+from tests.crash.points import Fault, Point
+from tests.crash.scenes import ATTEMPTS, STEPS
+from tests.integration.dispatching import add_worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Capture = pytest.CaptureFixture[str]
+
+IS_LONG = os.environ.get("CRASH_POINTS") == "all"
+KINDS = handlers.names()
+
+
+@pytest.fixture(autouse=True)
+def hasty(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No server is killed here, so what is committed need not be on its disk yet."""
+    options = {"options": "-c synchronous_commit=off"}
+    with monkeypatch.context() as patch:
+        at = connection.settings_dict
+        patch.setitem(at, "OPTIONS", {**at["OPTIONS"], **options})
+        connection.close()
+        yield
+    connection.close()
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """An empty folder as the object store, small chunks, and a worker that is free."""
+    folder = FileSystemStorage(location=tmp_path)
+    monkeypatch.setattr(storage, "storages", {"default": folder})
+    settings.INGEST_CHUNK_ROWS = 4
+    add_worker("shared", 10)
+
+
+def check(enumeration: Enumeration, report: Report, capsys: Capture) -> None:
+    with capsys.disabled():
+        print(f"\n{report}; not compared: {report.not_compared}")
+    assert report.violations == []
+    # A slow moment makes a line more or less, so that the last ones may not be met.
+    assert len(report.missed) <= len(enumeration.points) // 100, report.missed
+
+
+def test_every_kind_has_a_sample():
+    assert [name for name in KINDS if handlers.get(name).sample is None] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sample_is_of_several_steps(kind: str, monkeypatch: pytest.MonkeyPatch):
+    done: list[Checkpoint] = []
+    commit = ledger.commit_checkpoint
+
+    def counting(assignment: Any, checkpoint: Checkpoint, **values: Any) -> None:
+        done.append(checkpoint)
+        commit(assignment, checkpoint, **values)
+
+    monkeypatch.setattr(ledger, "commit_checkpoint", counting)
+    assert run_sample(kind).state == "succeeded"
+    assert len(done) >= 2
+
+
+def test_rows_of_every_fate_are_in_the_sample_of_a_file():
+    result = run_sample("ingest").result
+    assert {name: result[name] for name in asdict(Counts())} == {
+        "rows": 11,
+        "inserted": 6,
+        "duplicate": 2,
+        "conflicting": 1,
+        "rejected": 2,
+    }
+
+
+def run_sample(kind: str) -> Job:
+    make_tenant("t1")
+    sample = handlers.get(kind).sample
+    assert sample is not None
+    return run(make_job("t1", kind=kind, payload=sample("t1")))
+
+
+def points_of(scene: str, enumeration: Enumeration) -> list[Point]:
+    """Every point in the long form; else those of what matters most, a draw of others.
+
+    Who settles beside does the work of an attempt on the same way as who does it at
+    once, and what a cut connection can spoil is what a death can.
+    """
+    if IS_LONG:
+        return enumeration.some(calls=None, lines=None)
+    if enumeration.fault is Fault.KILLED and scene != "settled beside":
+        return enumeration.some(calls=None, lines=15 if scene in ATTEMPTS else 5)
+    return enumeration.some(calls=10, lines=5)
+
+
+@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("scene", ATTEMPTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_attempt_struck_at_any_point_leaves_no_trace(
+    kind: str, scene: str, fault: Fault, capsys: Capture
+):
+    enumeration = Enumeration(kind, scene, ATTEMPTS[scene], fault)
+    report = enumeration.run(points_of(scene, enumeration))
+    check(enumeration, report, capsys)
+
+
+@pytest.mark.parametrize("scene", STEPS)
+def test_a_step_of_the_dispatcher_struck_at_any_point_leaves_no_trace(
+    scene: str, capsys: Capture
+):
+    enumeration = Enumeration("sleep", scene, STEPS[scene], Fault.KILLED)
+    report = enumeration.run(points_of(scene, enumeration))
+    check(enumeration, report, capsys)
+
+
+# --- The enumeration itself -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_planted_bug_is_seen(name: str, monkeypatch: pytest.MonkeyPatch):
+    bug = BUGS[name]
+    with bug.planted(monkeypatch):
+        scene = ATTEMPTS["settled at once"]
+        enumeration = Enumeration(bug.kind, name, scene, bug.fault)
+        points = enumeration.of("sql")
+        random.Random(SEED).shuffle(points)
+        report = enumeration.run(points, until_first=True)
+    assert report.violations, report
