@@ -105,6 +105,11 @@ class EmbeddedPostgres:
         data = (self._directory / "postgres").resolve()
         return f"embedded {self._version}  {data}"
 
+    @property
+    def version(self) -> str:
+        """The version of the started server."""
+        return self._version
+
     def _launch(
         self, programs: Path, data: Path, sockets: Path, account: Account | None
     ) -> subprocess.Popen[bytes]:

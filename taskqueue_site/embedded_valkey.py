@@ -99,6 +99,11 @@ class EmbeddedValkey:
         """Return one line for the operator: version, address and place of the data."""
         return f"embedded {self._version}  {_HOST}:{self._port}  {self._data}"
 
+    @property
+    def version(self) -> str:
+        """The version of the started server."""
+        return self._version
+
     def _wait(self, url: str) -> str:
         """Return the server's version as soon as it has loaded its data."""
         deadline = time.monotonic() + _START_SECONDS
