@@ -111,7 +111,7 @@ class Ledger:
         """Run a statement; once more on a new connection if the server went away."""
         try:
             return self._try(statement, values)
-        except (psycopg2.OperationalError, psycopg2.InterfaceError):
+        except psycopg2.Error:
             self.close()
             return self._try(statement, values)
 

@@ -29,10 +29,6 @@ class Site:
     #: Servers that were killed.
     crashes: int = 0
 
-    def interrupt(self, worker: str) -> None:
-        """Note what a worker is at work on, just before it is interrupted."""
-        self.interrupted.append(self.ledger.interrupted(self.fleet.pid(worker)))
-
     @property
     def kills(self) -> int:
         """How many processes and servers were killed."""
@@ -55,35 +51,41 @@ def _nothing() -> None:
     """Undo nothing: the supervisor or the product itself does."""
 
 
+def _interrupt(site: Site, rng: Random) -> str:
+    """Return a worker to interrupt, the busiest; what it is at work on is noted."""
+    names = site.fleet.names("worker")
+    rng.shuffle(names)
+    at_work = {name: site.ledger.interrupted(site.fleet.pid(name)) for name in names}
+    victim = max(names, key=lambda name: len(at_work[name].attempt_ids))
+    site.interrupted.append(at_work[victim])
+    return victim
+
+
 # --- Processes ------------------------------------------------------------------------
 
 
 def _kill_worker(site: Site, rng: Random) -> Heal:
-    name = rng.choice(site.fleet.names("worker"))
-    site.interrupt(name)
+    name = _interrupt(site, rng)
     site.fleet.kill(name)
     return _nothing
 
 
 def _kill_child(site: Site, rng: Random) -> Heal:
-    name = rng.choice(site.fleet.names("worker"))
+    name = _interrupt(site, rng)
     child = site.fleet.child(name, rng)
-    site.interrupt(name)
     site.fleet.kill_child(child)
     return _nothing
 
 
 def _freeze_worker(site: Site, rng: Random) -> Heal:
-    name = rng.choice(site.fleet.names("worker"))
-    site.interrupt(name)
+    name = _interrupt(site, rng)
     site.fleet.freeze(name)
     return lambda: site.fleet.thaw(name)
 
 
 def _freeze_child(site: Site, rng: Random) -> Heal:
-    name = rng.choice(site.fleet.names("worker"))
+    name = _interrupt(site, rng)
     child = site.fleet.child(name, rng)
-    site.interrupt(name)
     site.fleet.freeze_child(child)
     return lambda: site.fleet.thaw_child(child)
 
@@ -128,15 +130,11 @@ def _kill_beat(site: Site, rng: Random) -> Heal:
 def _crash(server: Callable[[Servers], Server]) -> Callable[[Site, Random], Heal]:
     def begin(site: Site, _: Random) -> Heal:
         victim = server(site.servers)
-        victim.crash()
+        site.servers.crash(victim)
         site.crashes += 1
-        return lambda: _start_again(victim)
+        return lambda: site.servers.start_again(victim)
 
     return begin
-
-
-def _start_again(server: Server) -> None:
-    server.start()
 
 
 def _empty_redis(site: Site, rng: Random) -> Heal:
@@ -145,7 +143,7 @@ def _empty_redis(site: Site, rng: Random) -> Heal:
         return _nothing
     site.servers.empty_valkey()
     site.crashes += 1
-    return lambda: _start_again(site.servers.valkey)
+    return lambda: site.servers.start_again(site.servers.valkey)
 
 
 def _partition(

@@ -39,8 +39,8 @@ def produce(
 ) -> None:
     """Create the tenants, then post `rate` jobs a second until SIGTERM."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    for wish in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wish, lambda *_: stop.set())
     keys = _keys(now)
     api = _api(base_url)
     journal.write("api", **api)

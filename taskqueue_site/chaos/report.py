@@ -44,7 +44,7 @@ class Circumstances:
     kills: int
     #: How often each fault came.
     faults: Mapping[str, int]
-    unseen_refusals: Mapping[str, int]
+    refused: Mapping[str, int]
     versions: Mapping[str, str]
     commit: str
 
@@ -67,7 +67,7 @@ def as_json(verdict: Verdict, around: Circumstances) -> dict[str, Any]:
         "died_of": dict(Counter(j.error_code for j in evidence.jobs if j.error_code)),
         "unknown_posts": evidence.unknown_posts,
         "unseen": verdict.unseen,
-        "refused": dict(around.unseen_refusals),
+        "refused": dict(around.refused),
         "lost": len(verdict.lost),
         "dup_exec": verdict.dup_exec,
         "dup_effect": len(verdict.dup_effect),

@@ -14,7 +14,7 @@ import psycopg2
 
 from taskqueue_site.chaos import report
 from taskqueue_site.chaos.evidence import Ledger
-from taskqueue_site.chaos.faults import CATALOGUE, Heal, Site
+from taskqueue_site.chaos.faults import CATALOGUE, Site
 from taskqueue_site.chaos.fleet import Fleet
 from taskqueue_site.chaos.journal import Reader, Seen
 from taskqueue_site.chaos.schedule import Planned
@@ -165,18 +165,12 @@ class Run:
         self._came[planned.name] += 1
         self._now = planned.name
         self._say(f"{planned.name} for {planned.seconds:g} s")
-        heal = self._begin(site, fault.begin, planned)
+        heal = fault.begin(site, Random(planned.seed))  # noqa: S311 - no secret
         try:
             self._wait_until(time.monotonic() + planned.seconds)
         finally:
             heal()
         self._now = f"after {planned.name}"
-
-    def _begin(
-        self, site: Site, begin: Callable[[Site, Random], Heal], planned: Planned
-    ) -> Heal:
-        rng = Random(planned.seed)  # noqa: S311 - a plan, no secret
-        return begin(site, rng)
 
     # --- The end ----------------------------------------------------------------------
 
@@ -201,7 +195,7 @@ class Run:
             lease_seconds=self._settings.lease_seconds,
             kills=site.kills,
             faults=self._came,
-            unseen_refusals=seen.refused,
+            refused=seen.refused,
             versions={**site.servers.versions(), **report.versions()},
             commit=report.commit(self._project),
         )

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import redis
@@ -99,6 +99,16 @@ class Servers:
         servers = (self.postgres, self.valkey, self.rabbitmq)
         return {each.name: each.version for each in servers if each is not None}
 
+    def crash(self, server: Server) -> None:
+        """End a server without a goodbye; nobody listens at its address from then."""
+        server.crash()
+        self.proxy(server).refuse()
+
+    def start_again(self, server: Server) -> None:
+        """Start a server that is down, on the data that it has."""
+        server.start()
+        self.proxy(server).heal()
+
     def heal(self) -> None:
         """Start what is down and let everything pass."""
         for server in (self.postgres, self.valkey, self.rabbitmq):
@@ -116,18 +126,20 @@ class Servers:
 
     def empty_valkey(self) -> None:
         """Kill Valkey and remove its data."""
-        self.valkey.crash()
+        self.crash(self.valkey)
         shutil.rmtree(self._folder / "valkey" / "appendonlydir", ignore_errors=True)
 
     def purge_queue(self, name: str) -> None:
         """Drop every message that waits on a queue of the broker."""
         with Connection(self._broker_url) as opened:
-            opened.default_channel.queue_purge(name)
+            channel: Any = opened.default_channel
+            channel.queue_purge(name)
 
     def delete_queue(self, name: str) -> None:
         """Remove a queue of the broker with all that is on it."""
         with Connection(self._broker_url) as opened:
-            opened.default_channel.queue_delete(name)
+            channel: Any = opened.default_channel
+            channel.queue_delete(name)
 
     @property
     def _broker_url(self) -> str:
