@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import redis
+from amqp.exceptions import NotFound
 from kombu import Connection
 
 from taskqueue_site.chaos.proxy import FaultProxy, Target
@@ -133,7 +134,9 @@ class Servers:
         """Drop every message that waits on a queue of the broker."""
         with Connection(self._broker_url) as opened:
             channel: Any = opened.default_channel
-            channel.queue_purge(name)
+            # A queue that is not there holds no message.
+            with suppress(NotFound):
+                channel.queue_purge(name)
 
     def delete_queue(self, name: str) -> None:
         """Remove a queue of the broker with all that is on it."""
