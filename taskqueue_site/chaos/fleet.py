@@ -73,11 +73,9 @@ class Fleet:
         return revived
 
     def stop(self) -> None:
-        """Stop them all, the frozen ones too."""
+        """End them all at once: whatever they hold has been weighed, or never will."""
         handles = [each.handle for each in self._members.values() if each.handle]
-        for name in self._members:
-            self.thaw(name)
-        stop_together(handles, patience=_STOP_SECONDS)
+        stop_together(handles, patience=_STOP_SECONDS, with_signal=signal.SIGKILL)
         stop_leftovers(self._folder)
 
     # --- Faults -----------------------------------------------------------------------

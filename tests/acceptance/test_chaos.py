@@ -14,6 +14,8 @@ import pytest
 from taskqueue_site.processes import OWNER_VARIABLE
 from tests.acceptance.conftest import QUICK
 from tests.acceptance.product import ROOT, own_environment, wait_for
+from tests.services import rabbitmq
+from tests.services.service import Wish
 
 SIX = (
     "worker-kill-9",
@@ -43,16 +45,16 @@ def own_processes(folder: str) -> list[psutil.Process]:
 
 
 @pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
-    # PostgreSQL may run as another user, who cannot enter pytest's folders.
+def environ() -> dict[str, str]:
     return {**own_environment(), **QUICK}
 
 
 def test_six_faults_lose_nothing_and_double_nothing(
     environ: dict[str, str], tmp_path: Path
 ):
+    rabbitmq.installed(Wish(environ=environ, scratch=tmp_path))
     told = tmp_path / "report.json"
-    options = ["--minutes", 0.75, "--seed", 3, "--faults", ",".join(SIX)]
+    options = ["--minutes", 0.6, "--seed", 3, "--rate", 3, "--faults", ",".join(SIX)]
     done = subprocess.run(
         command(*options, "--json", told),
         cwd=ROOT,

@@ -1,5 +1,6 @@
 """The audit of a chaos run on a real ledger, into which a fault was planted."""
 
+import io
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -7,7 +8,6 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
 from django.db import connection
 
@@ -55,7 +55,7 @@ def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
     make_tenant("t1")
     writer = Writer(5)
     content = b"".join(writer.file(400, 40, 30))
-    storage.store().write(storage.object_key("t1", PATH), ContentFile(content))
+    storage.store().write(storage.object_key("t1", PATH), io.BytesIO(content))
     told = writer.truth
     truth = FileTruth(
         rows=told.rows,

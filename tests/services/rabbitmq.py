@@ -33,7 +33,7 @@ def provide(wish: Wish) -> Iterator[Service]:
         elif not wish.private and fault_of(LOCAL) is None:
             yield _service("found", stack.enter_context(_virtual_host()))
         else:
-            program = _program(wish) or _installed(wish)
+            program = installed(wish)
             yield _service("started", stack.enter_context(_started(program, wish)))
 
 
@@ -69,15 +69,16 @@ def _control(*arguments: str) -> bool:
     return done.returncode == 0
 
 
-def _program(wish: Wish) -> str | None:
-    return find_program("rabbitmq-server", wish.environ.get("PATH", ""))
+def installed(wish: Wish) -> str:
+    """Return the `rabbitmq-server` of this machine, installed first if that may be.
 
-
-def _installed(wish: Wish) -> str:
-    if not debian.may_install():
-        raise ServiceError(HOW_TO_GET)
-    debian.install("rabbitmq-server", scratch=wish.scratch)
-    program = _program(wish)
+    Raises ServiceError if it is missing.
+    """
+    path = wish.environ.get("PATH", "")
+    program = find_program("rabbitmq-server", path)
+    if program is None and debian.may_install():
+        debian.install("rabbitmq-server", scratch=wish.scratch)
+        program = find_program("rabbitmq-server", path)
     if program is None:
         raise ServiceError(HOW_TO_GET)
     return program

@@ -1,8 +1,10 @@
 """The plan of faults: a matter of its seed alone, and complete."""
 
 import random
+import re
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,13 @@ def test_what_outlasts_a_lease_follows_the_lease():
     assert short["zombie-stop-cont"][0] > 6
     assert short["pg-crash"] == ALL["pg-crash"]
     assert ALL["zombie-stop-cont"][0] > 30
+
+
+def test_every_fault_is_explained():
+    text = (Path(__file__).parents[2] / "docs/chaos.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+) \|", text, re.MULTILINE)
+    explained = set(re.findall(r"`([a-z0-9-]+)`", " ".join(rows)))
+    assert faults.CATALOGUE.keys() <= explained
 
 
 def test_without_rabbitmq_no_fault_needs_it():

@@ -159,10 +159,11 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         yield folder
     finally:
         if keep is None:
-            data = (folder / "postgres").resolve()
+            link = folder / "postgres"
+            if link.is_symlink():
+                # Where that user cannot enter the folder, the data lies elsewhere.
+                shutil.rmtree(link.resolve().parent, ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
-            # Where that user cannot enter the folder, the data lies elsewhere.
-            shutil.rmtree(data, ignore_errors=True)
 
 
 def _minutes(text: str) -> float:
