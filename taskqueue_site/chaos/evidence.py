@@ -4,8 +4,8 @@ It reads as the platform does, so that row-level security shows the rows of all 
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,6 +41,10 @@ WHERE outcome IS NULL AND started_at IS NOT NULL AND worker LIKE %s
 _ENDED = """
 SELECT outcome, extract(epoch FROM finished_at - %s)::float8
 FROM jobs_attempt WHERE id = ANY(%s) AND COALESCE(outcome, 'lost') = 'lost'
+"""
+_WORKERS = """
+SELECT count(*) FROM jobs_worker
+WHERE slots > 0 AND last_seen_at > clock_timestamp() - interval '8 s'
 """
 _LEADER = "SELECT holder FROM jobs_leaderlease WHERE name = 'dispatcher'"
 
@@ -91,6 +95,21 @@ class Ledger:
         rows = self._rows(_ENDED, interrupted.at, list(interrupted.attempt_ids))
         return [seconds if outcome else None for outcome, seconds in rows]
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let everything read in the block be of one moment."""
+        self._rows("SELECT 1")  # on a connection that works
+        self._tell("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            yield
+        finally:
+            self._tell("COMMIT")
+
+    def workers(self) -> int:
+        """Return how many workers report that they take messages."""
+        ((number,),) = self._rows(_WORKERS)
+        return int(number)
+
     def jobs(self) -> list[JobFact]:
         """Return every job."""
         return [JobFact(*row) for row in self._rows(_JOBS)]
@@ -108,12 +127,17 @@ class Ledger:
         return [UsageFact(*row) for row in self._rows(_USAGE)]
 
     def _rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run a statement; once more on a new connection if the server went away."""
+        """Run a query; once more on a new connection if the server went away."""
         try:
             return self._try(statement, values)
         except psycopg2.Error:
             self.close()
             return self._try(statement, values)
+
+    def _tell(self, statement: str) -> None:
+        if self._connection is not None:
+            with self._connection.cursor() as cursor:
+                cursor.execute(statement)
 
     def _try(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         if self._connection is None:

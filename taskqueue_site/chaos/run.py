@@ -30,6 +30,8 @@ _READY_SECONDS: Final = 90.0
 _TICK_SECONDS: Final = 0.2
 _PROGRESS_SECONDS: Final = 5.0
 _PRODUCERS_SECONDS: Final = 20.0
+#: Longer than a worker takes to notice that its broker is back.
+_WORKERS_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class Settings:
     #: Jobs posted in a second.
     rate: float
     lease_seconds: float
-    #: How long the ledger may take to come to rest.
+    #: How long the last jobs may make no progress before they count as stuck.
     quiesce_seconds: float
 
 
@@ -175,13 +177,24 @@ class Run:
     # --- The end ----------------------------------------------------------------------
 
     def _quiesce(self, site: Site) -> None:
-        """Wait until every job has ended, at most as long as is allowed."""
+        """Wait until every job has ended, or until none has ended for too long.
+
+        Then until every worker takes messages, so long as that may still come.
+        """
         self._now = "waiting for the last jobs"
-        deadline = time.monotonic() + self._settings.quiesce_seconds
+        patience = self._settings.quiesce_seconds
+        ended, deadline = -1, time.monotonic() + patience
         while time.monotonic() < deadline:
             states = site.ledger.states()
             if not states.keys() - TERMINAL:
-                return
+                break
+            done = sum(states[state] for state in TERMINAL)
+            if done > ended:
+                ended, deadline = done, time.monotonic() + patience
+            self._tick()
+        self._now = "waiting for the workers"
+        deadline = time.monotonic() + _WORKERS_SECONDS
+        while _deaf(site) > 0 and time.monotonic() < deadline:
             self._tick()
 
     def _weigh(self, site: Site) -> dict[str, Any]:
@@ -202,6 +215,10 @@ class Run:
         return report.as_json(verdict, around)
 
     def _evidence(self, site: Site, seen: Seen) -> Evidence:
+        with site.ledger.snapshot():
+            return self._read(site, seen)
+
+    def _read(self, site: Site, seen: Seen) -> Evidence:
         ledger = site.ledger
         found = [s for each in site.interrupted for s in ledger.recoveries(each)]
         return Evidence(
@@ -214,6 +231,7 @@ class Run:
             usage=ledger.usage(),
             recoveries=[seconds for seconds in found if seconds is not None],
             unrecovered=found.count(None),
+            deaf_workers=_deaf(site),
         )
 
     # --- Meanwhile --------------------------------------------------------------------
@@ -239,6 +257,11 @@ class Run:
 
     def _say(self, text: str) -> None:
         self._say_line(f"{time.monotonic() - self._began:7.1f} s  {text}")
+
+
+def _deaf(site: Site) -> int:
+    """Return how many workers do not report that they take messages."""
+    return len(site.fleet.names("worker")) - site.ledger.workers()
 
 
 def _shown(ledger: Ledger) -> str:

@@ -92,6 +92,8 @@ class Evidence:
     recoveries: Sequence[float] = ()
     #: Interrupted attempts that were never ended.
     unrecovered: int = 0
+    #: Workers that run, but take no messages after everything was healed.
+    deaf_workers: int = 0
 
 
 class Verdict:
@@ -280,6 +282,8 @@ class Verdict:
             found.append(f"recovery takes {slowest:.1f} s at p99")
         if self.evidence.unrecovered:
             found.append(f"{self.evidence.unrecovered} attempts were never ended")
+        if self.evidence.deaf_workers:
+            found.append(f"{self.evidence.deaf_workers} workers take no more messages")
         return found
 
     @property

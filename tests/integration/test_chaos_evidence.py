@@ -138,3 +138,11 @@ def test_the_reader_outlives_its_connection(story: Story):
     assert story.ledger.states() == states
     with pytest.raises(psycopg2.OperationalError):
         Ledger("postgresql://127.0.0.1:1/nothing").states()
+
+
+def test_a_snapshot_is_of_one_moment(story: Story):
+    with story.ledger.snapshot():
+        before = story.ledger.states()
+        make_job("t1")
+        assert story.ledger.states() == before
+    assert story.ledger.states() != before

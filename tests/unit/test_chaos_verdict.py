@@ -201,6 +201,7 @@ def test_a_slow_recovery_and_one_that_never_came_are_found():
     assert not weigh(recoveries=(46.0,)).is_good
     assert weigh(recoveries=(1.0,) * 199 + (46.0,)).is_good
     assert not weigh(unrecovered=1).is_good
+    assert not weigh(deaf_workers=1).is_good
     assert weigh(recoveries=()).recovery(0.99) is None
 
 
