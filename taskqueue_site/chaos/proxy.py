@@ -114,6 +114,7 @@ class FaultProxy:
     def close(self) -> None:
         """Cut everything, and listen no more."""
         self._do(self._close_door())
+        self._do(self._end_tasks())
         self._call(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -147,6 +148,13 @@ class FaultProxy:
             self._server.close()
             self._server = None
         await self._reset()
+
+    @staticmethod
+    async def _end_tasks() -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _reset(self) -> int:
         links, self._links = self._links, set()
