@@ -7,7 +7,7 @@ SERVICES := $(PY) -m tests.services run
 CHECKS := lint types contracts migrations test
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-runtime demo up $(CHECKS) check lock clean \
+.PHONY: help venv venv-runtime demo up chaos $(CHECKS) check lock clean \
 	crash-points bench bench-core bench-dispatcher bench-sim
 
 help: ## List the commands
@@ -24,6 +24,9 @@ demo: venv-runtime ## Run the whole road on sample data, then leave the admin op
 
 up: venv-runtime ## Start the stack on this machine with one tenant, and print a call to paste
 	@$(PY) manage.py up $(if $(PORT),--port $(PORT))
+
+chaos: venv-runtime ## Break the product under load for ten minutes, and check that nothing is lost (ARGS="--minutes 2 --seed 1")
+	@$(PY) manage.py chaos $(ARGS)
 
 test: venv ## Run the tests on real services (ARGS="-k name" goes to pytest)
 	@$(SERVICES) -- $(PY) -m pytest -n 2 $(ARGS)

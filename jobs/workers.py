@@ -16,6 +16,8 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Celery, Task, bootsteps
 from celery.signals import task_failure, worker_shutting_down
 from celery.worker import consumer as celery_consumer
+from celery.worker import heartbeat
+from celery.worker.consumer.heart import Heart as CeleryHeart
 from django.conf import settings
 from django.db import Error, connection
 from kombu.message import Message
@@ -42,6 +44,28 @@ ON CONFLICT (name) DO UPDATE
 SET last_seen_at = clock_timestamp(), slots = EXCLUDED.slots
 """
 _FORGET = "DELETE FROM jobs_worker WHERE name = %(name)s"
+
+
+class SignsOfLife(heartbeat.Heart):
+    """Tells Flower every two seconds that this worker lives, and waits for nobody.
+
+    Celery's own tries for ever when the broker is away, in the consumer's loop: seen to
+    hold a worker up for good, which then took no message and did not leave either.
+    """
+
+    def _send(self, event: str, retry: bool = False) -> Any:
+        """Send an event, or keep it for the next connection."""
+        return super()._send(event, retry=False)  # type: ignore[misc]
+
+
+class Heart(CeleryHeart):
+    """Celery's step, with the signs of life above."""
+
+    def start(self, c: Any) -> None:
+        """Begin with the consumer."""
+        interval = self.heartbeat_interval  # type: ignore[attr-defined]
+        c.heart = SignsOfLife(c.timer, c.event_dispatcher, interval)
+        c.heart.start()
 
 
 class Consumer(celery_consumer.Consumer):
@@ -89,9 +113,12 @@ class Consumer(celery_consumer.Consumer):
 
     class Blueprint(celery_consumer.Consumer.Blueprint):  # type: ignore[misc,valid-type]
         default_steps = [
-            step
-            for step in celery_consumer.Consumer.Blueprint.default_steps
-            if not step.endswith(":DelayedDelivery")
+            *(
+                step
+                for step in celery_consumer.Consumer.Blueprint.default_steps
+                if not step.endswith((":DelayedDelivery", ":Heart"))
+            ),
+            Heart,
         ]
 
 

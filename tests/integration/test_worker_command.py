@@ -6,13 +6,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
+from celery import Celery
 from django.core.management import CommandError, call_command
+from kombu.asynchronous.timer import Timer
 
 from jobs.dispatcher import Dispatcher
 from jobs.models import Job, Worker
+from jobs.workers import SignsOfLife
+from taskqueue_site.chaos.proxy import FaultProxy
 from taskqueue_site.pools import live_slots
 from tenants.scoping import all_tenants
 from tests.acceptance.product import wait_for
@@ -84,6 +89,27 @@ def test_a_lost_connection_to_the_broker_costs_no_attempt(
             wait_for(lambda: _round(dispatcher, later) == "succeeded", 30)
     assert [attempt.outcome for attempt in attempts_of(job)] == ["succeeded"]
     assert [attempt.outcome for attempt in attempts_of(later)] == ["succeeded"]
+
+
+def test_a_sign_of_life_does_not_wait_for_a_broker_that_is_away(broker_url: str):
+    broker = urlsplit(broker_url)
+    proxy = FaultProxy((broker.hostname or "", broker.port or 5672))
+    login, _, _ = broker.netloc.rpartition("@")
+    url = broker._replace(netloc=f"{login}@127.0.0.1:{proxy.port}").geturl()
+    app = Celery("test", broker=url, set_as_current=False)
+    with app.connection_for_write() as connection:
+        heart = SignsOfLife(Timer(), app.events.Dispatcher(connection))
+        heart.start()
+        proxy.refuse()
+        again = Thread(target=heart.start, daemon=True)
+        again.start()
+        again.join(20)
+        is_held_up = again.is_alive()
+        proxy.heal()
+        again.join()
+    proxy.close()
+    app.close()
+    assert not is_held_up
 
 
 @contextmanager

@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from taskqueue_site.processes import ServiceError, last_line, spawn, stop_together
+from taskqueue_site.processes import (
+    ServiceError,
+    free_port,
+    last_line,
+    spawn,
+    stop_together,
+)
+
+__all__ = ["answers", "free_port", "running"]
 
 START_SECONDS = 120
 STOP_SECONDS = 30
-
-
-def free_port() -> int:
-    """Return a loopback TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def answers(port: int) -> bool:

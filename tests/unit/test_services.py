@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from taskqueue_site import embedded_rabbitmq
 from taskqueue_site.processes import ServiceError
 from tests.services import chromium, debian, rabbitmq
 from tests.services.process import running
@@ -22,7 +23,7 @@ MISSING = (chromium, rabbitmq)
 def bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with nothing installed, on which nothing may be installed."""
     monkeypatch.setattr(debian, "may_install", lambda: False)
-    monkeypatch.setattr(rabbitmq, "FOLDERS", ())
+    monkeypatch.setattr(embedded_rabbitmq, "FOLDERS", ())
 
 
 def wish(scratch: Path, **environ: str) -> Wish:

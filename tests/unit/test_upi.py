@@ -18,6 +18,7 @@ from ingestion.sources import upi
 from ingestion.sources.base import FileFault, Position, Reason, SourceError
 from ingestion.sources.currencies import EXPONENTS
 from ingestion.sources.registry import UnknownSourceError, reader_get
+from samples.generate import Writer
 
 pytestmark = pytest.mark.unit
 ROOT = Path(__file__).resolve().parents[2]
@@ -534,3 +535,16 @@ def test_the_samples_page_lists_the_rejects():
     data = (ROOT / "samples" / "upi_sample.csv").read_bytes()
     found = [r.reject for r in upi.read([data]) if r.reject]
     assert listed == [(str(r.line), r.column, str(r.reason)) for r in found]
+
+
+def test_a_conflict_is_planted_where_the_amount_happens_to_be_the_other_one():
+    """Row 695 of this seed is of 1.23, which a conflicting row would say too."""
+    writer = Writer(int.from_bytes(b"3-3-16.csv"))
+    content = b"".join(writer.file(3_064, 190, 70))
+    first: dict[str, bytes] = {}
+    conflicts = 0
+    for record in reader_get("UPI")(iter([content]), resume=None):
+        if record.row is not None:
+            known = first.setdefault(record.row.txn_id, record.row.row_hash)
+            conflicts += known != record.row.row_hash
+    assert conflicts == writer.truth.conflicting == 20
