@@ -67,6 +67,7 @@ class WaitsFor(StrEnum):
 
     SCHEDULED = "scheduled"  # its own time
     PAUSED = "paused"
+    SWITCH = "switch"  # of its kind or pool
     NO_WORKERS = "no_workers"
     CAP = "cap"
     TIER_CAP = "tier_cap"

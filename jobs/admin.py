@@ -1,5 +1,6 @@
 """Screens of the ledger, all read-only; jobs and dead letters are beside
-(jobs/job_admin.py, jobs/dead_letters_admin.py, jobs/dead_messages_admin.py)."""
+(jobs/job_admin.py, jobs/dead_letters_admin.py, jobs/dead_messages_admin.py), and the
+switches (jobs/switches_admin.py)."""
 
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from jobs import (  # noqa: F401  (they register screens)
     dead_letters_admin,
     dead_messages_admin,
     job_admin,
+    switches_admin,
 )
 from jobs.models import Attempt, Job, LeaderLease, UsageEvent, Worker
 from tenants.adminkit import (

@@ -60,6 +60,7 @@ class Circumstances:
     pool: str
     slots: int
     has_leader: bool
+    paused_reason: str = ""
 
 
 # The three columns are compared together so that only the index of queues fits: by the
@@ -110,7 +111,8 @@ SELECT t.is_paused, tier.name, pool.name,
        (SELECT COALESCE(sum(slots), 0)::int FROM jobs_worker WHERE pool = pool.name
         AND last_seen_at > clock_timestamp() - %(fresh)s * interval '1 second'),
        EXISTS (SELECT FROM jobs_leaderlease
-               WHERE name = %(lease)s AND expires_at > clock_timestamp())
+               WHERE name = %(lease)s AND expires_at > clock_timestamp()),
+       t.paused_reason
 FROM tenants_tenant t JOIN tenants_tier tier ON tier.name = t.tier_id,
      LATERAL (SELECT COALESCE(NULLIF(t.pool, ''), tier.default_pool) AS name) AS pool
 WHERE t.slug = %(tenant)s

@@ -12,7 +12,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs.fields import NameField, StrictIntegerField, StrictNumberField
+from jobs.cancelling import jobs_cancel
+from jobs.fields import (
+    NameField,
+    StrictCharField,
+    StrictIntegerField,
+    StrictNumberField,
+    StrictSerializer,
+)
 from jobs.models import Job
 from jobs.paging import JobsQuery
 from jobs.selectors import UnknownJobError, job_get
@@ -25,6 +32,7 @@ from jobs.serializers import (
 )
 from jobs.services import job_enqueue
 from jobs.waits import is_waiting, wait_of
+from tenants.acting import acting
 from tenants.auth import principal_of
 from tenants.scoping import tenant_scope
 
@@ -76,6 +84,43 @@ class JobView(APIView):
         # Outside the transaction: the dispatcher may take a moment to answer.
         wait = wait_of(job, now=timezone.now()) if is_waiting(job) else None
         return Response(JobDetailOutput(job, context={"wait": wait}).data)
+
+
+class CancelInput(StrictSerializer):
+    """Why a job is not wanted any more."""
+
+    reason = StrictCharField(
+        required=False,
+        default="",
+        max_length=200,
+        help_text="One line for the job's log.",
+    )
+
+
+class CancelJobView(APIView):
+    """Cancel one job."""
+
+    http_method_names = ["post"]
+
+    @extend_schema(
+        operation_id="job_cancel",
+        summary="Cancel one job",
+        request=CancelInput,
+        responses={202: JobOutput},
+    )
+    def post(self, request: Request, job_id: str) -> Response:
+        """Cancel a job of the tenant: one that waits at once, one that runs soon.
+
+        A running job ends at its next checkpoint and keeps what it did until then; if
+        it ends by itself before, it does. `cancel_requested_at` says when it was asked
+        for. To ask again, or for a job that is over, changes nothing.
+        """
+        body = CancelInput(data=request.data or {})
+        body.is_valid(raise_exception=True)
+        tenant, why = principal_of(request).tenant, body.validated_data["reason"]
+        with acting(why=why), tenant_scope(tenant):
+            jobs_cancel(job_ids=[job_or_404(job_id).pk])
+            return accepted(job_or_404(job_id))
 
 
 _CANONICAL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)

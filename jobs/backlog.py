@@ -92,6 +92,7 @@ CROSS JOIN LATERAL (
            j.progress_done, j.progress_total
     FROM jobs_job j
     WHERE j.tenant_id = t.slug AND j.priority = class.priority AND j.state = 'queued'
+      AND j.kind <> ALL(%(without)s::text[])
     ORDER BY j.id LIMIT %(limit)s
 ) AS head
 """
@@ -135,9 +136,14 @@ def tenant_configs(*, after: str, limit: int) -> list[TenantConfig]:
     return [TenantConfig(*row) for row in found]
 
 
-def heads(tenants: Collection[str], *, limit: int) -> list[Head]:
-    """Return the first queued jobs of each class of these tenants, oldest first."""
-    values = {"tenants": list(tenants), "limit": limit}
+def heads(
+    tenants: Collection[str], *, limit: int, without: Collection[str] = ()
+) -> list[Head]:
+    """Return the first queued jobs of each class of these tenants, oldest first.
+
+    `without` names kinds that are passed over.
+    """
+    values = {"tenants": list(tenants), "limit": limit, "without": list(without)}
     return [Head(*row) for row in rows(_HEADS, values)]
 
 

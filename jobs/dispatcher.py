@@ -28,6 +28,7 @@ from jobs import (
     pressure,
     snapshots,
     sweeps,
+    switches,
     wake,
 )
 from jobs.backlog import Head, TenantConfig
@@ -40,6 +41,7 @@ from jobs.lines import Lines
 from jobs.pool import Bundle, Pool
 from jobs.queues import pool_queue
 from jobs.standings import Standings
+from jobs.switches import Stops
 from tenants.acting import acting
 from tenants.scoping import all_tenants, apart
 
@@ -76,6 +78,7 @@ class Dispatcher:
         self.pools: dict[str, Pool] = {}
         self.configs: dict[str, TenantConfig] = {}
         self.lines = Lines()
+        self.stops = Stops()
         self.estimator = CostEstimator()
         self.standings = Standings()
         self._after = ""
@@ -123,6 +126,7 @@ class Dispatcher:
         self.lines.want(_woken())
         with apart(reason="dispatch"):
             if is_round:
+                self._read_switches()
                 self._read_slots()
             self._read_some_configs()
             self._observe()
@@ -198,7 +202,7 @@ class Dispatcher:
     def _forget(self) -> None:
         self.pools = {}
         self.configs = {}
-        self.lines = Lines()
+        self.lines = Lines(without=self.stops.kinds)
         self._after = ""
 
     def _rebuild(self) -> None:
@@ -244,6 +248,17 @@ class Dispatcher:
             if before is not None and before.pool != config.pool:
                 self._pool(before.pool).leave(before)
                 self.lines.want([config.slug])
+
+    def _read_switches(self) -> None:
+        """Obey the switches of kinds and pools.
+
+        The scheduler holds jobs of kinds that it may no longer dispatch, or has passed
+        over some that it may again: it is seldom, so everything is read anew.
+        """
+        before, self.stops = self.stops, switches.stops()
+        if before.kinds != self.stops.kinds:
+            logger.info("Dispatching all kinds but %s", sorted(self.stops.kinds))
+            self._rebuild()
 
     def _read_slots(self) -> None:
         slots = backlog.slots(fresh_seconds=WORKER_FRESH_SECONDS)
@@ -302,7 +317,7 @@ class Dispatcher:
 
     def _serve(self, pool: Pool) -> None:
         """Fill the pool's slots, unless the broker is away."""
-        if not self._publish(pool):
+        if not self._publish(pool) or pool.name in self.stops.pools:
             return
         bundles = pool.plan(self._estimate, now_us=_now_us())
         if not bundles:

@@ -6,10 +6,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -23,11 +24,14 @@ from unfold.contrib.filters.admin import (
 )
 
 from fairshare.explain import WaitsFor, in_words, percent
-from jobs import handlers, timeline
-from jobs.models import Attempt, DeadLetter, Job
+from jobs import cancel_admin, handlers, timeline
+from jobs.models import Attempt, DeadLetter, Job, JobEvent
 from jobs.waits import Wait, is_waiting, wait_of
-from tenants.adminkit import ReadOnlyAdmin, json_block, pill, subtle
+from tenants.adminkit import ReadOnlyAdmin, change_url, json_block, pill, subtle
 from tenants.wording import age
+
+#: Newest entries of its log that a job's page shows.
+MOST_EVENTS: Final = 200
 
 
 class KindFilter(DropdownFilter):  # type: ignore[misc]
@@ -102,7 +106,10 @@ class JobScreens(ReadOnlyAdmin):
     def _story(self, job: Job) -> dict[str, Any]:
         now = timezone.now()
         attempts = list(Attempt.objects.filter(job=job).order_by("number"))
+        events = list(JobEvent.objects.filter(job=job).order_by("-id")[:MOST_EVENTS])
         return {
+            "events": events[::-1],
+            "has_more_events": len(events) == MOST_EVENTS,
             "job": job,
             "now": now,
             "is_over": timeline.is_over(job),
@@ -167,6 +174,7 @@ class _Why:
 _REMEDIES: Final = {
     None: "See that a dispatcher runs: manage.py dispatch",
     WaitsFor.PAUSED: "Resume it on the page of the tenant",
+    WaitsFor.SWITCH: "Turn it on: Switches in the menu, or manage.py switch",
     WaitsFor.NO_WORKERS: "Start one: manage.py worker --pool {pool}",
     WaitsFor.CAP: "The cap is on the page of the tenant",
     WaitsFor.RATE: "The rate is on the page of the tenant",
@@ -177,7 +185,12 @@ _ENTITLED: Final[dict[WaitsFor | None, str]] = {
 }
 _SECOND: Final = timedelta(seconds=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_LOUD: Final = {WaitsFor.PAUSED: "paused", WaitsFor.NO_WORKERS: "dead", None: "dead"}
+_LOUD: Final = {
+    WaitsFor.PAUSED: "paused",
+    WaitsFor.SWITCH: "paused",
+    WaitsFor.NO_WORKERS: "dead",
+    None: "dead",
+}
 
 
 def _why(job: Job, now: datetime) -> _Why:
@@ -249,6 +262,46 @@ class JobAdmin(JobScreens):
         ("priority", ChoicesCheckboxFilter),
         ("created_at", RangeDateTimeFilter),
     )
+    actions = ("cancel_selected",)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page that asks before it cancels."""
+        view = self.admin_site.admin_view(self.cancel_one)
+        name = "jobs_job_cancel_one"
+        return [path("<uuid:job_id>/cancel/", view, name=name), *super().get_urls()]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Offer to cancel a job that is not over."""
+        job = kwargs.get("obj")
+        if job is not None and not timeline.is_over(job):
+            context["may_cancel"] = cancel_admin.may_cancel(request)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may cancel jobs."""
+        return cancel_admin.may_cancel(request)
+
+    @admin.action(description="Cancel selected", permissions=["cancel"])
+    def cancel_selected(
+        self, request: HttpRequest, rows: QuerySet[Job]
+    ) -> HttpResponse | None:
+        """Cancel the chosen jobs, after a page that counts them."""
+        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        hidden = [(ACTION_CHECKBOX_NAME, pk) for pk in chosen]
+        hidden += [("action", "cancel_selected")]
+        return cancel_admin.cancel(
+            self, request, Job.objects.filter(pk__in=rows.values("pk")), hidden
+        )
+
+    def cancel_one(self, request: HttpRequest, job_id: UUID) -> HttpResponse:
+        """Cancel one job from its page."""
+        back = change_url(Job, job_id)
+        answer = cancel_admin.cancel(
+            self, request, Job.objects.filter(pk=job_id), [], back=back
+        )
+        return answer or HttpResponseRedirect(back)
 
     @admin.display(description="Progress")
     def progress_bar(self, job: Job) -> SafeString:

@@ -7,7 +7,7 @@ follows how fast it is drained, so memory follows the work being done, not the w
 waiting.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from jobs import backlog
@@ -23,7 +23,9 @@ READ_ROWS: Final = 256
 class Lines:
     """The lines to read, and how deep."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, without: Collection[str] = ()) -> None:
+        #: Kinds that are passed over.
+        self.without = without
         self._wanted: dict[str, None] = {}
         self._depth: dict[str, int] = {}
         #: Tenants of whose lines only the front is known.
@@ -56,7 +58,7 @@ class Lines:
         """Read wanted lines, as many as fit in one reading."""
         found: list[Head] = []
         for depth, batch in self._batches().items():
-            heads = backlog.heads(batch, limit=depth)
+            heads = backlog.heads(batch, limit=depth, without=self.without)
             for tenant in batch:
                 del self._wanted[tenant]
             self._note(batch, heads, depth)

@@ -86,6 +86,7 @@ class Job(TenantOwned):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(TenantOwned.Meta):
+        permissions: ClassVar = [("cancel_job", "Can cancel jobs")]
         constraints: ClassVar = [
             models.CheckConstraint(condition=_in("state", State), name="job_state"),
             models.CheckConstraint(

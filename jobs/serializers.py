@@ -136,6 +136,9 @@ class JobOutput(serializers.Serializer[Job]):
     dispatched_at = MomentField(allow_null=True)
     started_at = MomentField(allow_null=True)
     finished_at = MomentField(allow_null=True)
+    cancel_requested_at = MomentField(
+        allow_null=True, help_text="When somebody asked for its end; else null."
+    )
     attempts = AttemptOutput(many=True)
     result = serializers.DictField(
         allow_null=True, help_text="What the job's kind returned, once succeeded."

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
-from jobs import handlers
+from jobs import handlers, switches
 from jobs.lifecycle import Event, State, sources, target
 from jobs.models import Job, Priority, Worker, new_job_id
 from jobs.statements import rows, to_json
@@ -32,9 +32,10 @@ def job_enqueue(
     """Write a job, and wake the dispatcher once it is committed.
 
     `size` is what it has to work through, in bytes: a hint for the cost, if known.
-    Raises handlers.UnknownKindError.
+    Raises handlers.UnknownKindError or switches.NotAcceptingError.
     """
     known = handlers.get(kind)
+    switches.check_accepting(tenant=tenant_id, kind=kind)
     job: Job = Job.objects.create(
         tenant_id=tenant_id,
         kind=kind,
@@ -71,8 +72,9 @@ def jobs_enqueue(
 ) -> list[UUID]:
     """Write many jobs of one kind in one statement; returns their ids in order.
 
-    Raises handlers.UnknownKindError.
+    Raises handlers.UnknownKindError or switches.NotAcceptingError.
     """
+    switches.check_accepting(tenant=tenant_id, kind=kind)
     ids = [new_job_id() for _ in payloads]
     # Ids drawn within a millisecond are in no order of their own.
     ids.sort()

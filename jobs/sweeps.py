@@ -274,10 +274,16 @@ def replace_given_up(*, attempt_ids: Sequence[int], max_losses: int) -> list[End
 
 _DUE = """
 WITH due AS (
-    SELECT id FROM jobs_job
-    WHERE state = ANY(%(from)s) AND state IN ('scheduled', 'retryable')
-      AND run_after <= clock_timestamp()
-    ORDER BY run_after LIMIT 1000 FOR UPDATE SKIP LOCKED
+    SELECT j.id FROM jobs_job j
+    WHERE j.state = ANY(%(from)s) AND j.state IN ('scheduled', 'retryable')
+      AND j.run_after <= clock_timestamp()
+      AND (j.state = 'retryable' OR NOT EXISTS (
+          SELECT FROM tenants_tenant t JOIN tenants_tier tier ON tier.name = t.tier_id
+          LEFT JOIN jobs_switch s ON NOT s.is_scheduling AND (s.scope, s.name) IN (
+              ('kind', j.kind),
+              ('pool', COALESCE(NULLIF(t.pool, ''), tier.default_pool)))
+          WHERE t.slug = j.tenant_id AND (NOT t.is_scheduling OR s.id IS NOT NULL)))
+    ORDER BY j.run_after LIMIT 1000 FOR UPDATE OF j SKIP LOCKED
 )
 UPDATE jobs_job j SET state = %(to)s, event = %(event)s FROM due WHERE j.id = due.id
 RETURNING j.id, j.tenant_id, j.kind, j.state
@@ -285,5 +291,8 @@ RETURNING j.id, j.tenant_id, j.kind, j.state
 
 
 def queue_due() -> list[Ended]:
-    """Queue the scheduled and retryable jobs whose time has come."""
+    """Queue the scheduled and retryable jobs whose time has come.
+
+    A switch (jobs/switches.py) may hold scheduled ones; a retry is no new work.
+    """
     return [Ended(*row) for row in rows(_DUE, move(Event.DUE))]

@@ -25,7 +25,7 @@ from fairshare.explain import (
 )
 from fairshare.gates import Gate
 from fairshare.terms import TenantShare
-from jobs import ahead, handlers
+from jobs import ahead, handlers, switches
 from jobs.ahead import Circumstances, KindCost, Line, Received
 from jobs.dispatcher import LEASE_NAME, WORKER_FRESH_SECONDS
 from jobs.lifecycle import WAITING_STATES, State
@@ -68,6 +68,9 @@ class Wait:
     sentence: str
     as_of: datetime | None
     pool: str
+
+
+_STOPPED: Final = "Nothing is dispatched"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +124,46 @@ def wait_of(job: Job, *, now: datetime) -> Wait:
     for the dispatcher. The caller has made sure that the asker may see the job.
     """
     facts = _facts(job, now)
+    if (stop := _stop(job, now)) is not None:
+        return _held(_from_ledger(facts), stop)
     standing = standing_of(job.tenant_id) if facts.around.has_leader else None
     if standing is None or standing.pool != facts.around.pool:
-        return _from_ledger(facts)
+        return _with_reason(_from_ledger(facts), facts.around)
     situation = situation_of(facts, standing)
-    return _wait(facts, situation, explain(situation), as_of_us=standing.at_us)
+    wait = _wait(facts, situation, explain(situation), as_of_us=standing.at_us)
+    return _with_reason(wait, facts.around)
+
+
+def _stop(job: Job, now: datetime) -> str | None:
+    """Return which switch keeps the job where it is, in words, if one does."""
+    ask = switches.not_dispatching
+    if job.state == State.SCHEDULED:
+        if job.run_after > now:
+            return None
+        ask = switches.not_scheduling
+    with apart(reason="explain a wait: the switches"):
+        off = ask(tenant=job.tenant_id, kind=job.kind)
+    if off is None:
+        return None
+    what = "Scheduled jobs are not queued" if job.state == State.SCHEDULED else _STOPPED
+    return f"{what} for {off}."
+
+
+def _held(wait: Wait, sentence: str) -> Wait:
+    return replace(
+        wait,
+        waits_for=WaitsFor.SWITCH,
+        sentence=sentence,
+        starts_within_us=None,
+        no_bound="a switch is off until a person turns it on",
+    )
+
+
+def _with_reason(wait: Wait, around: Circumstances) -> Wait:
+    """Add why its tenant was paused."""
+    if wait.waits_for is not WaitsFor.PAUSED or not around.paused_reason:
+        return wait
+    return replace(wait, sentence=f"{wait.sentence} Why: {around.paused_reason}")
 
 
 def _facts(job: Job, now: datetime) -> _Facts:

@@ -18,10 +18,14 @@ from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from jobs.switches import NotAcceptingError
+
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 5
+#: A person has turned it off, so it may take a while.
+NOT_ACCEPTING_SECONDS: Final = 60
 _SEND_A_KEY: Final = "Send an API key as `Authorization: Bearer <key>`."
 _ABSENT = (OperationalError, InterfaceError)
 _Headers = dict[str, str]
@@ -33,6 +37,9 @@ def problem_response(exc: Exception, context: Mapping[str, Any]) -> Response | N
     if isinstance(exc, _ABSENT):
         logger.warning("The database is away: %s", exc)
         body, headers = _away(request)
+    elif isinstance(exc, NotAcceptingError):
+        body = problem(request, 503, code="not_accepting", detail=str(exc))
+        headers = {"Retry-After": str(NOT_ACCEPTING_SECONDS)}
     elif isinstance(exc, Http404 | PermissionDenied):
         status = 404 if isinstance(exc, Http404) else 403
         body, headers = problem(request, status), {}

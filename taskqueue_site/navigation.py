@@ -39,6 +39,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         "Machinery",
         (
             ("Workers", "memory", "jobs_worker"),
+            ("Switches", "toggle_on", "jobs_switch"),
             ("Schedules", "schedule", "django_celery_beat_periodictask"),
             ("Results", "checklist", "django_celery_results_taskresult"),
         ),

@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -149,7 +149,10 @@ class TenantAdmin(ModelAdmin):
     ordering = ("slug",)
     sortable_by = ("slug", "name", "tier")
     inlines = (QuotaInline,)
-    fields = ("slug", "name", "tier", "pool", "runs_in", "retention_days", "paused")
+    fields = (
+        *("slug", "name", "tier", "pool", "runs_in", "retention_days"),
+        *("paused", "is_accepting", "is_scheduling"),
+    )
     actions_detail: ClassVar = ["pause", "resume", "preview_pause", "preview_resume"]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
@@ -349,11 +352,14 @@ class TenantAdmin(ModelAdmin):
     @admin.display(description="Status")
     def status(self, tenant: Tenant) -> SafeString:
         """Return whether it is paused, and why."""
-        if not tenant.is_paused:
-            return pill("active", "succeeded")
-        return format_html(
-            "{} {}", pill("paused", "paused"), subtle(tenant.paused_reason)
-        )
+        pills = [
+            *([] if tenant.is_accepting else [pill("takes no jobs", "paused")]),
+            *([] if tenant.is_scheduling else [pill("not scheduling", "paused")]),
+        ]
+        if tenant.is_paused:
+            pills = [pill("paused", "paused"), subtle(tenant.paused_reason), *pills]
+        pills = pills or [pill("active", "succeeded")]
+        return format_html_join(" ", "{}", ((each,) for each in pills))
 
     @admin.display(description="Dispatching")
     def paused(self, tenant: Tenant) -> SafeString:

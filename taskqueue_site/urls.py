@@ -5,7 +5,7 @@ from django.urls import path
 from django.views.generic import RedirectView
 
 from ingestion.api import ConflictsView, EnqueueIngestView, RejectsView
-from jobs.api import EnqueueSleepView, JobsView, JobView
+from jobs.api import CancelJobView, EnqueueSleepView, JobsView, JobView
 from taskqueue_site.health import livez, readyz
 from taskqueue_site.metrics import metrics
 from taskqueue_site.openapi import DocsView, SchemaView
@@ -17,6 +17,7 @@ urlpatterns = [
     path("enqueue/sleep", EnqueueSleepView.as_view(), name="enqueue-sleep"),
     path("jobs", JobsView.as_view(), name="jobs"),
     path("jobs/<str:job_id>", JobView.as_view(), name="job"),
+    path("jobs/<str:job_id>/cancel", CancelJobView.as_view(), name="job-cancel"),
     path("jobs/<str:job_id>/rejects", RejectsView.as_view(), name="job-rejects"),
     path("jobs/<str:job_id>/conflicts", ConflictsView.as_view(), name="job-conflicts"),
     path("openapi.json", SchemaView.as_view(), name="openapi"),

@@ -112,6 +112,22 @@ def tenant_resume(*, slug: str) -> Tenant:
     return _set_paused(slug=slug, is_paused=False, reason="")
 
 
+def tenant_switch(
+    *, slug: str, is_accepting: bool | None = None, is_scheduling: bool | None = None
+) -> Tenant:
+    """Let a tenant's new jobs in or not, and its scheduled ones be queued or not.
+
+    Raises UnknownTenantError.
+    """
+    tenant = tenant_get(slug=slug)
+    if is_accepting is not None:
+        tenant.is_accepting = is_accepting
+    if is_scheduling is not None:
+        tenant.is_scheduling = is_scheduling
+    tenant.save(update_fields=["is_accepting", "is_scheduling"])
+    return tenant
+
+
 def _set_paused(*, slug: str, is_paused: bool, reason: str) -> Tenant:
     tenant = tenant_get(slug=slug)
     tenant.is_paused, tenant.paused_reason = is_paused, reason

@@ -50,6 +50,10 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'switches',
             },
         ),
+        migrations.AlterModelOptions(
+            name='job',
+            options={'base_manager_name': 'objects', 'default_manager_name': 'objects', 'permissions': [('cancel_job', 'Can cancel jobs')]},
+        ),
         migrations.AddField(
             model_name='job',
             name='cancel_requested_at',

@@ -22,7 +22,7 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 KEYS = {
     *("id", "tenant_id", "kind", "priority", "state", "progress", "created_at"),
     *("dispatched_at", "started_at", "finished_at", "attempts", "result", "error"),
-    "links",
+    *("links", "cancel_requested_at"),
 }
 ATTEMPT_KEYS = {
     *("number", "pool", "worker", "outcome", "dispatched_at", "started_at"),

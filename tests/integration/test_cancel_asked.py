@@ -1,0 +1,159 @@
+"""Cancelling over HTTP and in the admin, and what refuses new jobs says."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from jobs import switches
+from jobs.models import Job, JobEvent
+from jobs.switches import switch_set
+from tenants.scoping import all_tenants
+from tests.arrange import (
+    dispatch,
+    make_admin,
+    make_job,
+    make_tenant,
+    reread,
+    run,
+    start,
+)
+from tests.integration.api import SLEEP, assert_problem, client_of
+
+pytestmark = pytest.mark.django_db
+
+JOBS = "/admin/jobs/job/"
+
+
+@pytest.fixture(autouse=True)
+def tenants() -> None:
+    switches._read.clear()
+    make_tenant("t1")
+    make_tenant("t2")
+
+
+def last(job: Job) -> tuple[str, str, str]:
+    with all_tenants(reason="test"):
+        event = JobEvent.objects.filter(job=job).latest("id")
+    return event.event, event.actor, event.reason
+
+
+# --- Over HTTP ------------------------------------------------------------------------
+
+
+def test_a_waiting_job_is_cancelled_and_says_by_which_key():
+    job, client = make_job("t1"), client_of("t1")
+    answer = client.post(f"/jobs/{job.pk}/cancel", {"reason": "twice"}, format="json")
+    assert (answer.status_code, answer.json()["state"]) == (202, "cancelled")
+    assert answer["Location"] == f"/jobs/{job.pk}"
+    event, actor, reason = last(job)
+    assert (event, reason) == ("cancelled", "twice")
+    assert actor.startswith("API key ")
+    again = client.post(f"/jobs/{job.pk}/cancel")
+    assert (again.status_code, again.json()["state"]) == (202, "cancelled")
+
+
+def test_a_running_job_says_that_it_was_asked():
+    job = make_job("t1")
+    start(dispatch(job))
+    answer = client_of("t1").post(f"/jobs/{job.pk}/cancel")
+    assert answer.json()["state"] == "running"
+    assert answer.json()["cancel_requested_at"] is not None
+
+
+def test_a_job_that_is_over_stays_as_it_is():
+    job = run(make_job("t1"))
+    answer = client_of("t1").post(f"/jobs/{job.pk}/cancel")
+    assert answer.json()["state"] == "succeeded"
+    assert answer.json()["cancel_requested_at"] is None
+
+
+def test_a_job_of_another_tenant_is_not_there():
+    job = make_job("t2")
+    assert_problem(client_of("t1").post(f"/jobs/{job.pk}/cancel"), 404)
+    assert reread(job).state == "queued"
+
+
+@pytest.mark.parametrize("body", [{"reason": 7}, {"reason": "x" * 201}, {"why": "x"}])
+def test_a_body_of_another_shape_is_refused(body: dict[str, object]):
+    job = make_job("t1")
+    answer = client_of("t1").post(f"/jobs/{job.pk}/cancel", body, format="json")
+    assert_problem(answer, 400, "invalid")
+    assert reread(job).state == "queued"
+
+
+def test_what_takes_no_jobs_says_so_and_when_to_come_again(settings: Any):
+    settings.SYNTHETIC_KINDS = True
+    with all_tenants(reason="test"):
+        switch_set(scope="kind", name="sleep", is_accepting=False, reason="a migration")
+    body = {"tenant_id": "t1", "seconds": 0}
+    answer = client_of("t1").post(SLEEP, body, format="json")
+    problem = assert_problem(answer, 503, "not_accepting")
+    assert "the kind sleep (a migration)" in problem["detail"]
+    assert answer["Retry-After"] == "60"
+    with all_tenants(reason="test"):
+        assert Job.objects.count() == 0
+
+
+# --- In the admin ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def browser(client: Client) -> Client:
+    client.force_login(make_admin())
+    return client
+
+
+def test_selected_jobs_are_cancelled_after_a_question(browser: Client):
+    waiting, running, over = make_job("t1"), make_job("t2"), run(make_job("t1"))
+    start(dispatch(running))
+    form = {
+        "action": "cancel_selected",
+        "_selected_action": [str(job.pk) for job in (waiting, running, over)],
+    }
+    asked = browser.post(JOBS, form).content.decode()
+    assert "Cancel 2 job(s)?" in asked
+    assert "1 of them run" in asked
+    assert reread(waiting).state == "queued"
+    done = browser.post(JOBS, form | {"confirmed": "yes", "reason": "bad day"})
+    assert done.status_code == 302
+    assert reread(waiting).state == "cancelled"
+    assert reread(running).cancel_requested_at is not None
+    assert reread(over).cancel_requested_at is None
+    assert last(waiting) == ("cancelled", "staff operator", "bad day")
+
+
+def test_a_job_is_cancelled_from_its_page_which_tells_the_story(browser: Client):
+    job = make_job("t1")
+    start(dispatch(job))
+    page = f"{JOBS}{job.pk}/"
+    assert f"{page}cancel/" in browser.get(f"{page}change/").content.decode()
+    assert "Cancel 1 job(s)?" in browser.get(f"{page}cancel/").content.decode()
+    answer = browser.post(f"{page}cancel/", {"confirmed": "yes", "reason": "why not"})
+    assert answer.status_code == 302
+    told = browser.get(f"{page}change/").content.decode()
+    assert "Cancelling" in told
+    for word in ("cancel_requested", "staff operator", "why not"):
+        assert word in told
+
+
+def test_who_may_only_look_may_not_cancel(client: Client):
+    job = make_job("t1")
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_job"))
+    client.force_login(viewer)
+    page = f"{JOBS}{job.pk}/"
+    assert "Cancel job" not in client.get(f"{page}change/").content.decode()
+    assert client.post(f"{page}cancel/", {"confirmed": "yes"}).status_code == 403
+    assert reread(job).state == "queued"
+
+
+def test_a_switch_is_turned_in_the_admin(browser: Client):
+    form = {"scope": "pool", "name": "shared", "is_dispatching": "on", "reason": "x"}
+    answer = browser.post("/admin/jobs/switch/add/", form)
+    assert answer.status_code == 302, answer.content
+    listed = browser.get("/admin/jobs/switch/").content.decode()
+    assert "accept" in listed
+    with all_tenants(reason="test"), pytest.raises(switches.NotAcceptingError):
+        switches.check_accepting(tenant="t1", kind="sleep")
