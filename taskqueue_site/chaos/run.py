@@ -1,6 +1,8 @@
 """One run: start everything, load it, break it, heal it, and weigh what is left."""
 
+import json
 import os
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +34,7 @@ _PROGRESS_SECONDS: Final = 5.0
 _PRODUCERS_SECONDS: Final = 20.0
 #: Longer than a worker takes to notice that its broker is back.
 _WORKERS_SECONDS: Final = 60.0
+_DOCTOR_SECONDS: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,7 @@ class Run:
         self._now = "starting"
         self._next_progress = 0.0
         self._site: Site | None = None
+        self._env: Mapping[str, str] = {}
         self._began = time.monotonic()
 
     def run(self) -> dict[str, Any]:
@@ -83,7 +87,7 @@ class Run:
             servers = Servers(self._folder, broker=self._settings.broker, path=path)
             cleanup.callback(servers.stop)
             urls = servers.start(self._say)
-            env = self._environment(urls)
+            self._env = env = self._environment(urls)
             self._step("migrate", manage("migrate", "--noinput"), env)
             port = free_port()
             fleet = Fleet(self._folder, env, self._project, port=port)
@@ -232,7 +236,32 @@ class Run:
             recoveries=[seconds for seconds in found if seconds is not None],
             unrecovered=found.count(None),
             deaf_workers=_deaf(site),
+            broken_invariants=self._broken_invariants(),
         )
+
+    def _broken_invariants(self) -> list[str]:
+        """Return what `manage.py doctor` has to say about the ledger at rest."""
+        looked = subprocess.run(
+            manage("doctor", "--at-rest", "--json"),
+            env=dict(self._env),
+            cwd=self._project,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_DOCTOR_SECONDS,
+            check=False,
+        )
+        try:
+            report = json.loads(looked.stdout)
+        except ValueError as error:
+            raise ServiceError(f"doctor failed: {looked.stderr[-500:]}") from error
+        if not report["is_audited"]:
+            return ["the ledger could not be audited"]
+        return [
+            f"{found['name']}: {found['count']} against it, such as "
+            f"{found['examples'][:1]}"
+            for found in report["findings"]
+        ]
 
     # --- Meanwhile --------------------------------------------------------------------
 

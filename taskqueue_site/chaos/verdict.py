@@ -94,6 +94,8 @@ class Evidence:
     unrecovered: int = 0
     #: Workers that run, but take no messages after everything was healed.
     deaf_workers: int = 0
+    #: Invariants of the ledger that `manage.py doctor` found broken, in words.
+    broken_invariants: Sequence[str] = ()
 
 
 class Verdict:
@@ -243,9 +245,6 @@ class Verdict:
         rows, size = self._true_load(job)
         worked = sum(a.settled_us for a in self._attempts[job.id] if a.is_billable)
         ended = int(job.state in TERMINAL)
-        if job.state == "cancelled":
-            # Whether a job that was called off counts is the ledger's own rule.
-            ended = min(1, self._used[job.id]["jobs"])
         return {"rows": rows, "bytes": size, "jobs": ended, "worker_us": worked}
 
     def _true_load(self, job: JobFact) -> tuple[int, int]:
@@ -284,6 +283,7 @@ class Verdict:
             found.append(f"{self.evidence.unrecovered} attempts were never ended")
         if self.evidence.deaf_workers:
             found.append(f"{self.evidence.deaf_workers} workers take no more messages")
+        found += self.evidence.broken_invariants
         return found
 
     @property
