@@ -62,6 +62,8 @@ SWEEP_SECONDS: Final = 0.1
 IDLE_WAIT_SECONDS: Final = 0.5
 #: How often workers are told who waits.
 PRESSURE_SECONDS: Final = 0.2
+#: Pause after a broker that was away.
+BROKER_SECONDS: Final = 0.5
 #: When a turn serves no more pools.
 SERVE_SECONDS: Final = 1.0
 #: A worker that has not reported for so long has no slots.
@@ -84,6 +86,7 @@ class Dispatcher:
         self._after = ""
         self._next_round = 0.0
         self._next_config = 0.0
+        self._next_publish = 0.0
         self.chores = Chores(
             [
                 Chore(ROUND_SECONDS, self._sweep),
@@ -367,11 +370,14 @@ class Dispatcher:
         """Publish what the ledger has dispatched; False while the broker is away."""
         if not pool.outbox:
             return True
+        if time.monotonic() < self._next_publish:
+            return False
         queue = pool_queue(pool.name)
         try:
             self.publisher.publish(queue, pool.outbox, _limits(pool))
         except (KombuError, OSError) as error:
             logger.warning("Unable to publish to %s: %s", queue.name, error)
+            self._next_publish = time.monotonic() + BROKER_SECONDS
             return False
         pool.outbox.clear()
         return True

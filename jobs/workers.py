@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 2.0
 EVENT_SECONDS = 0.5
+RECONNECT_SECONDS = 2.0
 
 #: The name of this process's worker, as attempts are claimed by.
 _hostname = ""
@@ -89,6 +91,17 @@ class Consumer(celery_consumer.Consumer):
         self._flush_is_due = False
         if self.event_dispatcher:
             self.event_dispatcher.flush()
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, and try again every two seconds while the broker is away.
+
+        kombu waits longer and longer, up to half a minute: so long slots would stay
+        idle after the broker is back.
+        """
+        conn.ensure_connection = partial(
+            conn.ensure_connection, interval_max=RECONNECT_SECONDS
+        )
+        return super().ensure_connected(conn)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
         """Look at each message before Celery does."""

@@ -160,8 +160,13 @@ def test_a_new_leader_publishes_again_what_nobody_started(
 
 
 def test_a_broker_that_is_away_delays_and_loses_nothing(
-    dispatcher: Dispatcher, publisher: Publisher, pool: str, broker_url: str
+    dispatcher: Dispatcher,
+    publisher: Publisher,
+    pool: str,
+    broker_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr("jobs.dispatcher.BROKER_SECONDS", 0.0)
     tenants(pool, t1=1)
     add_worker(pool, slots=1)
     job = make_job("t1")
@@ -190,6 +195,7 @@ def test_a_broker_that_hangs_is_waited_for_once_in_a_turn(
 
     monkeypatch.setattr(dispatcher.publisher, "publish", hang)
     monkeypatch.setattr("jobs.dispatcher.SERVE_SECONDS", 0.01)
+    monkeypatch.setattr("jobs.dispatcher.BROKER_SECONDS", 0.0)
     for slug, name in (("t1", pool), ("t2", f"{pool}-before")):
         tenants(name, **{slug: 1})
         add_worker(name, slots=1)
@@ -198,6 +204,26 @@ def test_a_broker_that_hangs_is_waited_for_once_in_a_turn(
     dispatcher.tick()
     dispatcher.tick()
     assert len(waited) == 2
+
+
+def test_a_broker_that_is_away_is_asked_every_so_often(
+    dispatcher: Dispatcher, pool: str, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    def refuse(queue: Queue, *_: object) -> None:
+        asked.append(queue.name)
+        raise OperationalError("the broker is away")
+
+    monkeypatch.setattr(dispatcher.publisher, "publish", refuse)
+    monkeypatch.setattr("jobs.dispatcher.BROKER_SECONDS", 3600.0)
+    tenants(pool, t1=1)
+    add_worker(pool, slots=1)
+    job = make_job("t1")
+    for _ in range(3):
+        tick(dispatcher)
+    assert reread(job).state == "dispatched"
+    assert len(asked) == 1
 
 
 def test_a_tenant_that_moves_takes_its_backlog_along(
