@@ -97,7 +97,7 @@ def test_jobs_go_with_their_attempts_and_leave_their_usage(t1: Tenant, now: date
     count_usage()
     events = count(UsageEvent)
     assert list(prune(tenant=t1, now=now)) == [
-        {"kept-out rows": 0, "files": 0, "events": 0, "attempts": 3, "jobs": 2}
+        {"kept-out rows": 0, "files": 0, "events": 2, "attempts": 3, "jobs": 2}
     ]
     assert left() == {young.pk}
     assert count(Attempt) == 1
@@ -307,7 +307,7 @@ def test_a_failed_load_that_brought_nothing_goes_with_its_job(
 ):
     make_empty_file(now)
     assert list(prune(tenant=t1, now=now)) == [
-        {"kept-out rows": 1, "files": 1, "events": 0, "attempts": 1, "jobs": 1}
+        {"kept-out rows": 1, "files": 1, "events": 1, "attempts": 1, "jobs": 1}
     ]
     assert (count(IngestedFile), count(KeptOutRow)) == (0, 0)
 
@@ -367,7 +367,7 @@ def test_the_command_reports_and_prunes(now: datetime):
     make_old_job(now)
     undecided(now)
     make_old_job(now, tenant="t2")
-    dry = "t1  kept 90 days  would go: 1 jobs, 1 attempts; held back: 1 by undecided"
+    dry = "t1  kept 90 days  would go: 1 jobs, 1 events, 1 attempts; held back: 1"
     assert run("--dry-run").startswith(dry)
     assert len(left()) == 3
     (told,) = json.loads(run("--tenant", "t2", "--json"))
@@ -375,11 +375,11 @@ def test_the_command_reports_and_prunes(now: datetime):
         "tenant": "t2",
         "retention_days": 90,
         "jobs": 1,
-        "rows": {"kept-out rows": 0, "files": 0, "events": 0, "attempts": 1},
+        "rows": {"kept-out rows": 0, "files": 0, "events": 1, "attempts": 1},
         "dry_run": False,
     }
     assert run("--batch", "1").splitlines() == [
-        "t1  kept 90 days  removed: 1 jobs, 1 attempts",
+        "t1  kept 90 days  removed: 1 jobs, 1 events, 1 attempts",
         "t2  kept 90 days  removed: 0 jobs",
     ]
     assert len(left()) == 1
