@@ -62,12 +62,11 @@ def _ask(
     hidden: list[tuple[str, str]],
 ) -> HttpResponse:
     at_work = sum(job.state == State.RUNNING for job in jobs)
-    running = (
-        f" {at_work:,} of them run and end at their next checkpoint; what they did "
-        "until then stays."
-        if at_work
-        else ""
-    )
+    running = ""
+    if at_work:
+        who = "It is" if len(jobs) == 1 else f"{at_work:,} of them are"
+        running = f" {who} at work; that ends at the next checkpoint, and what was done"
+        running += " until then stays."
     context = {
         **screen.admin_site.each_context(request),
         "title": "Cancel jobs",

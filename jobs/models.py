@@ -325,11 +325,15 @@ class Switch(models.Model):
     scope = models.TextField(choices=Scope.choices)
     name = models.TextField()
     #: New jobs are taken.
-    is_accepting = models.BooleanField(default=True, db_default=True)
+    is_accepting = models.BooleanField(
+        "accepts new jobs", default=True, db_default=True
+    )
     #: Queued jobs are handed to workers.
-    is_dispatching = models.BooleanField(default=True, db_default=True)
+    is_dispatching = models.BooleanField("dispatches", default=True, db_default=True)
     #: Scheduled jobs are queued when their time comes.
-    is_scheduling = models.BooleanField(default=True, db_default=True)
+    is_scheduling = models.BooleanField(
+        "queues scheduled jobs", default=True, db_default=True
+    )
     reason = models.TextField(blank=True, default="", db_default="")
     changed_at = models.DateTimeField(db_default=Now())
 

@@ -1,6 +1,6 @@
 """The screen of the switches of kinds and pools; a tenant's are on its own page."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -31,6 +31,7 @@ class SwitchAdmin(ModelAdmin):
 
     list_display = ("scope", "name", "status", "reason", "changed")
     ordering = ("scope", "name")
+    sortable_by: ClassVar[tuple[str, ...]] = ()
     fields = (
         *("scope", "name", "is_accepting", "is_dispatching", "is_scheduling"),
         "reason",

@@ -114,7 +114,7 @@ def test_selected_jobs_are_cancelled_after_a_question(browser: Client):
     }
     asked = browser.post(JOBS, form).content.decode()
     assert "Cancel 2 job(s)?" in asked
-    assert "1 of them run" in asked
+    assert "1 of them are at work" in asked
     assert reread(waiting).state == "queued"
     done = browser.post(JOBS, form | {"confirmed": "yes", "reason": "bad day"})
     assert done.status_code == 302
