@@ -7,6 +7,7 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
+from jobs import switches
 from jobs.broker import Publisher
 from jobs.dispatcher import Dispatcher
 from jobs.queues import pool_queue
@@ -42,3 +43,9 @@ def publisher(app: Celery) -> Iterator[Publisher]:
 @pytest.fixture
 def dispatcher(publisher: Publisher) -> Dispatcher:
     return Dispatcher(holder="test", publisher=publisher)
+
+
+@pytest.fixture(autouse=True)
+def no_switch_is_known() -> None:
+    """Forget what the process has read of the last test's switches."""
+    switches._read.clear()
