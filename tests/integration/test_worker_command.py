@@ -102,8 +102,7 @@ def test_a_message_outlives_a_worker_that_is_killed(
     tenants(pool, t1=1)
     with worker(tmp_path, pool, broker=broker_url, redis=redis_url, slots=1) as running:
         job = make_job("t1", payload={"seconds": 60, "steps": 600})
-        tick(dispatcher)
-        wait_for(lambda: reread(job).progress_done > 0, 30)
+        wait_for(lambda: _round(dispatcher, job) == "running", 30)
         running.kill()
         running.wait()
     with Connection(broker_url) as broker:

@@ -1,6 +1,6 @@
 """Plant each bug in a copy of the product, and see its tests fail: `make mutants`.
 
-One line for each bug: `caught`, `SURVIVED`, or `broken` where no test came to a verdict.
+One line for each bug: `caught`, `SURVIVED`, or `broken` where no test gave a verdict.
 The exit code is 0 only if all are caught. The services' variables are taken from the
 environment.
 """

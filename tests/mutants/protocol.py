@@ -11,7 +11,7 @@ _CANCEL: Final = "tests/integration/test_cancel.py::"
 _CRASH: Final = (
     "tests/integration/test_crash_points.py::"
     "test_an_attempt_struck_at_any_point_leaves_no_trace"
-    "[killed-settled at once-ingest]"
+    "[ingest-settled at once-killed]"
 )
 
 _COMMIT: Final = """\
