@@ -6,6 +6,7 @@ environment.
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -112,6 +113,8 @@ def _pytest(
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, *reuse, *limit, *tests],
         cwd=copy,
+        # The width to which pytest shortens what it says of a failure.
+        env={**os.environ, "COLUMNS": "240"},
         capture_output=True,
         text=True,
         check=False,
