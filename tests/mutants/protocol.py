@@ -127,10 +127,7 @@ MUTANTS: Final = (
         "jobs/broker.py",
         "drain_events(timeout=left)",
         "drain_events()",
-        (
-            "tests/integration/test_dispatcher.py::"
-            "test_a_broker_that_hangs_is_waited_for_once_in_a_turn",
-        ),
+        (_BROKER + "test_a_broker_that_freezes_is_given_up",),
     ),
     Mutant(
         9,
@@ -219,7 +216,7 @@ MUTANTS: Final = (
         "max_losses=0",
         (
             "tests/integration/test_dead_messages.py::"
-            "test_a_job_given_up_too_often_is_dead_and_says_why",
+            "test_a_job_whose_message_is_given_up_once_is_queued_again",
         ),
     ),
     Mutant(
