@@ -8,7 +8,7 @@ CHECKS := lint types contracts migrations test
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-runtime demo up chaos $(CHECKS) check lock clean \
-	crash-points bench bench-core bench-dispatcher bench-sim
+	crash-points mutants bench bench-core bench-dispatcher bench-sim
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -68,6 +68,9 @@ bench: $(BENCH)/made ## Run the product beside its peers (ARGS="--quick --only o
 crash-points: venv ## Strike every kind of job at each line and SQL call, and look for traces
 	@CRASH_POINTS=all $(SERVICES) --only postgresql --only redis -- \
 		$(PY) -m pytest -q --timeout 7200 tests/integration/test_crash_points.py $(ARGS)
+
+mutants: venv ## Plant known bugs in a copy, one by one, and see the tests catch each (ARGS="--only 2 28")
+	@$(SERVICES) --only postgresql --only redis --only rabbitmq -- $(PY) -m tests.mutants $(ARGS)
 
 bench-core: venv-runtime ## Count the scheduler's decisions a second, alone (ARGS="--json FILE")
 	@$(PY) -m benchmarks.scheduler_core $(ARGS)

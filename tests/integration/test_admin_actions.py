@@ -75,6 +75,14 @@ def test_all_that_match_the_filter_are_retried_and_no_other(browser: Client):
     assert len(said()) == 2
 
 
+def test_only_what_the_list_shows_is_retried_whatever_is_posted(browser: Client):
+    shown = make_dead_job("t1", fingerprint="aaaa")
+    posted = make_dead_job("t1", fingerprint="bbbb")
+    form = {"action": "retry_selected", "_selected_action": [str(posted.pk)], **YES}
+    browser.post(f"{DEAD_LETTERS}?fingerprint=aaaa", form)
+    assert states(shown, posted) == ["dead", "dead"]
+
+
 def test_one_dead_letter_is_retried_from_its_page(browser: Client):
     job, other = make_dead_job("t1"), make_dead_job("t1")
     page = browser.get(f"{DEAD_LETTERS}{job.pk}/change/").content.decode()

@@ -1,6 +1,8 @@
 """What the publisher puts on the real broker."""
 
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from celery import Celery
@@ -9,6 +11,7 @@ from kombu.exceptions import OperationalError
 
 from jobs.broker import Publisher
 from jobs.queues import RUN_ATTEMPT, pool_queue
+from taskqueue_site.chaos.proxy import FaultProxy
 
 #: Differs from message to message, or names who sent it.
 OF_ONE_MESSAGE = {"id", "root_id", "origin"}
@@ -62,3 +65,34 @@ def test_a_queue_that_vanished_is_an_error_once_and_declared_anew(
         publisher.publish(pool_queue(pool), [[2]])
     publisher.publish(pool_queue(pool), [[3]])
     assert taken(broker_url, pool)["body"][1] == {"attempt_ids": [3]}
+
+
+def test_a_broker_that_freezes_is_given_up(pool: str, broker_url: str):
+    """Else the dispatcher hangs with it, and the lease of the leader runs out."""
+    broker = urlsplit(broker_url)
+    proxy = FaultProxy((broker.hostname or "", broker.port or 5672))
+    login, _, _ = broker.netloc.rpartition("@")
+    url = broker._replace(netloc=f"{login}@127.0.0.1:{proxy.port}").geturl()
+    app = Celery("test", broker=url, set_as_current=False)
+    publisher = Publisher(app)
+    publisher.publish(pool_queue(pool), [[1]])
+    failures: list[OperationalError] = []
+
+    def publish() -> None:
+        try:
+            publisher.publish(pool_queue(pool), [[2]])
+        except OperationalError as error:
+            failures.append(error)
+
+    proxy.freeze()
+    again = Thread(target=publish, daemon=True)
+    again.start()
+    again.join(20)
+    is_held_up = again.is_alive()
+    proxy.heal()
+    again.join()
+    publisher.close()
+    proxy.close()
+    app.close()
+    assert not is_held_up
+    assert [str(e) for e in failures] == ["the broker did not confirm in time"]

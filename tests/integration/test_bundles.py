@@ -216,3 +216,12 @@ def test_a_duplicate_message_starts_nothing_again():
     assert runner.run(attempt_ids=ids, worker="w2") == 0
     assert states(jobs) == ["running", "succeeded", "succeeded"]
     assert attempts_of(jobs[0])[0].worker == "w1"
+
+
+def test_jobs_that_fail_together_do_not_come_back_together():
+    payload = {"seconds": 0, "fail": "retryable"}
+    jobs = [make_job("t1", payload=payload) for _ in range(8)]
+    runner.run(attempt_ids=dispatch_bundle(jobs), worker="w1")
+    assert states(jobs) == ["retryable"] * 8
+    delays = {reread(j).run_after - attempts_of(j)[0].finished_at for j in jobs}
+    assert len(delays) > 1

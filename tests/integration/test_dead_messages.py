@@ -9,7 +9,7 @@ import pytest
 from kombu import Connection
 from kombu.message import Message
 
-from jobs import messages, sweeps, wake
+from jobs import dead_letter_consumer, messages, sweeps, wake
 from jobs.dispatcher import Dispatcher
 from jobs.messages import UnreadableMessageError
 from jobs.models import DeadMessage, Job
@@ -135,6 +135,19 @@ def give_up(*attempt_ids: int, most: int = 1) -> list[str]:
     with all_tenants(reason="test"):
         ended = sweeps.replace_given_up(attempt_ids=attempt_ids, max_losses=most)
     return [job.state for job in ended]
+
+
+def test_a_job_whose_message_is_given_up_once_is_queued_again():
+    make_tenant("t1")
+    job = make_job("t1")
+    message = Message(
+        body=b'[[], {"attempt_ids": [%d]}, {}]' % dispatch(job),
+        headers={"task": RUN_ATTEMPT, "id": "1"},
+        content_type="application/json",
+        content_encoding="utf-8",
+    )
+    dead_letter_consumer.reconcile(message)
+    assert (reread(job).state, reread(job).lost_count) == ("queued", 1)
 
 
 def test_a_job_given_up_too_often_is_dead_and_says_why():

@@ -83,6 +83,8 @@ def test_what_is_in_the_middle_of_a_step_is_given_back_and_not_billed():
         ledger.commit_checkpoint(
             claim.assignment, Checkpoint(state={}), lease_seconds=30
         )
+    dispatch(job)
+    assert [attempt.number for attempt in attempts_of(job)] == [1, 2]
 
 
 def test_sigterm_in_the_middle_of_the_work_spends_no_attempt(
@@ -132,3 +134,26 @@ def test_an_end_that_could_not_be_written_is_written_again(
     settler.close()
     assert failures == []
     assert [a.outcome for a in attempts_of(job)] == ["succeeded"]
+
+
+def test_an_end_that_can_never_be_written_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Else a database that refuses it would hold up all that ends later."""
+    job = make_job("t1")
+    settler = settling.Beside()
+    pauses, tries = (0.0, 0.0), 0
+
+    def refuse(_: list[ledger.Settlement]) -> set[int]:
+        nonlocal tries
+        tries += 1
+        if tries > 50:
+            raise RuntimeError("tried for ever")
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(settling, "_TRY_AGAIN_AFTER", pauses)
+    monkeypatch.setattr(ledger, "settle", refuse)
+    runner.run(attempt_ids=[dispatch(job)], worker="w1", settler=settler)
+    settler.close()
+    assert tries == len(pauses) + 1
+    assert reread(job).state == "running"

@@ -1,6 +1,8 @@
 """The protocol of the ledger, statement by statement, on a real PostgreSQL."""
 
 import re
+import time
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -108,6 +110,24 @@ def test_an_attempt_is_started_once():
         second = ledger.claim(attempt_ids=[attempt_id], worker="w2", lease_seconds=30)
     assert second == []
     assert attempts_of(job)[0].worker == "w1"
+
+
+def test_a_stale_message_starts_no_later_attempt():
+    job = make_job("t1")
+    stale = dispatch(job)
+    with all_tenants(reason="test"):
+        assert sweeps.replace_given_up(attempt_ids=[stale], max_losses=3)
+    dispatch(job)
+    with all_tenants(reason="test"):
+        started = ledger.claim(attempt_ids=[stale], worker="w1", lease_seconds=30)
+    assert started == []
+    assert [attempt.started_at for attempt in attempts_of(job)] == [None, None]
+
+
+def test_the_tenant_of_the_work_is_the_jobs_whatever_the_payload_says():
+    make_tenant("t2")
+    job = make_job("t1", payload={"seconds": 0, "tenant": "t2"})
+    assert start(dispatch(job)).assignment.tenant == "t1"
 
 
 def test_an_attempt_of_a_cancelled_job_is_not_started():
@@ -307,6 +327,63 @@ def test_a_live_lease_is_left_alone():
     start(dispatch(make_job("t1")))
     with all_tenants(reason="test"):
         assert sweeps.lose_expired(max_losses=3) == []
+
+
+@pytest.mark.parametrize("years", [-30, 30])
+def test_leases_run_out_by_the_clock_of_the_database(
+    monkeypatch: pytest.MonkeyPatch, years: int
+):
+    live, expired = (make_job("t1") for _ in range(2))
+    start(dispatch(live))
+    expire(start(dispatch(expired)).assignment.attempt_id)
+    wrong = time.time() + years * 365 * 86_400
+    with all_tenants(reason="test"), monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: wrong)
+        lost = sweeps.lose_expired(max_losses=3)
+    assert [ended.job_id for ended in lost] == [expired.pk]
+
+
+def test_a_sweep_passes_over_what_somebody_is_changing():
+    busy, other = (start(dispatch(make_job("t1"))).assignment for _ in range(2))
+    for assignment in (busy, other):
+        expire(assignment.attempt_id)
+    with closing(connection.copy()) as beside, beside.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SET LOCAL ROLE dtq_platform")
+        cursor.execute(
+            "SELECT id FROM jobs_attempt WHERE id = %s FOR UPDATE", [busy.attempt_id]
+        )
+        assert cursor.rowcount == 1
+        with all_tenants(reason="test"), connection.cursor() as mine:
+            mine.execute("SET LOCAL lock_timeout = '5s'")
+            lost = sweeps.lose_expired(max_losses=3)
+    assert [ended.job_id for ended in lost] == [other.job_id]
+
+
+def test_an_expired_lease_is_found_behind_a_page_of_live_ones():
+    page = 500
+    with tenant_scope("t1"):
+        ids = services.jobs_enqueue(
+            tenant_id="t1",
+            kind="sleep",
+            payloads=[{"seconds": 0}] * (page + 1),
+            now=timezone.now(),
+        )
+    picks = [Pick(str(job_id), 1, 1000) for job_id in ids]
+    term = lead()
+    with all_tenants(reason="test"):
+        attempts = ledger.dispatch(
+            lease=(*arrange.LEASE, term), pool="shared", picks=picks
+        )
+        last = max(attempts.values())
+        claims = ledger.claim(
+            attempt_ids=list(attempts.values()), worker="w1", lease_seconds=3600
+        )
+    assert len(claims) == page + 1
+    expire(last)
+    with all_tenants(reason="test"):
+        lost = sweeps.lose_expired(max_losses=3)
+    assert [attempts[str(ended.job_id)] for ended in lost] == [last]
 
 
 def test_only_the_attempts_of_the_dead_worker_are_lost():

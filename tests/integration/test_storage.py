@@ -83,11 +83,14 @@ def folder(tmp_path: Path) -> FolderStore:
     (tmp_path / "outside.csv").write_text("secret")
     found = FolderStore(FileSystemStorage(location=tmp_path / "objects"))
     found.write("tenants/t2/a.csv", io.BytesIO(b"of t2"))
+    found.write("tenants/t10/a.csv", io.BytesIO(b"of t10"))
     found.write(KEY, io.BytesIO(CONTENT))
     return found
 
 
-@pytest.mark.parametrize("target", ["../t2/a.csv", "../../../outside.csv"])
+@pytest.mark.parametrize(
+    "target", ["../t2/a.csv", "../t10/a.csv", "../../../outside.csv"]
+)
 def test_a_link_out_of_the_tenants_folder_leads_nowhere(
     folder: FolderStore, target: str
 ):

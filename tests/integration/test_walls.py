@@ -89,6 +89,19 @@ def test_a_row_of_another_tenant_cannot_be_written():
         make_job("stranger", scoped=False)
 
 
+def test_a_row_of_another_tenant_cannot_be_written_blindly_either():
+    """Without RETURNING, only the check of what is written stands in the way."""
+    with (
+        pytest.raises(DatabaseError, match="row-level security"),
+        tenant_scope("owner"),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            "INSERT INTO usage_events (tenant_id, source, meter, quantity) "
+            "VALUES ('stranger', 'planted', 'rows', 1)"
+        )
+
+
 def test_a_row_of_another_tenant_cannot_be_changed_or_removed():
     with tenant_scope("owner"), connection.cursor() as cursor:
         cursor.execute("UPDATE jobs_job SET kind = 'x' WHERE tenant_id = 'stranger'")

@@ -1,6 +1,7 @@
 """`manage.py worker`: a worker of a pool reports it, with its slots, while it lives."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ from urllib.parse import urlsplit
 import pytest
 from celery import Celery
 from django.core.management import CommandError, call_command
+from kombu import Connection
 from kombu.asynchronous.timer import Timer
 
 from jobs.dispatcher import Dispatcher
 from jobs.models import Job, Worker
+from jobs.queues import pool_queue
 from jobs.workers import SignsOfLife
 from taskqueue_site.chaos.proxy import FaultProxy
 from taskqueue_site.pools import live_slots
@@ -91,6 +94,22 @@ def test_a_lost_connection_to_the_broker_costs_no_attempt(
     assert [attempt.outcome for attempt in attempts_of(later)] == ["succeeded"]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_message_outlives_a_worker_that_is_killed(
+    tmp_path: Path, redis_url: str, broker_url: str, pool: str, dispatcher: Dispatcher
+):
+    """It is acknowledged when its work has ended, so the broker gives it again."""
+    tenants(pool, t1=1)
+    with worker(tmp_path, pool, broker=broker_url, redis=redis_url, slots=1) as running:
+        job = make_job("t1", payload={"seconds": 60, "steps": 600})
+        wait_for(lambda: _round(dispatcher, job) == "running", 30)
+        running.kill()
+        running.wait()
+    with Connection(broker_url) as broker:
+        queue = pool_queue(pool).bind(broker.channel())
+        wait_for(lambda: queue.get(no_ack=True) is not None, 20)
+
+
 def test_a_sign_of_life_does_not_wait_for_a_broker_that_is_away(broker_url: str):
     broker = urlsplit(broker_url)
     proxy = FaultProxy((broker.hostname or "", broker.port or 5672))
@@ -115,7 +134,7 @@ def test_a_sign_of_life_does_not_wait_for_a_broker_that_is_away(broker_url: str)
 @contextmanager
 def worker(
     folder: Path, pool: str, *, broker: str, redis: str, slots: int
-) -> Iterator[None]:
+) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a worker that has reported itself; it is told to leave at the end."""
     values = {
         "DATABASE_URL": database_url(),
@@ -137,7 +156,9 @@ def worker(
     ):
         try:
             wait_for(lambda: pool in _slots(), 60)
-            yield
+            yield process
+            if process.poll() == -signal.SIGKILL:
+                return  # by the test
         finally:
             process.terminate()
         assert process.wait(timeout=60) == 0

@@ -1,0 +1,168 @@
+"""Bugs in what tenants own and see, in files and in the schema."""
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+_INGEST: Final = "tests/integration/test_ingest.py::"
+_UPI: Final = "tests/unit/test_upi.py::"
+_WALLS: Final = "tests/integration/test_walls.py::"
+_EVENTS: Final = "tests/integration/test_events.py::"
+
+_ROUNDED: Final = """\
+    sign, grouped, decimals = match.groups("")
+    if len(decimals) > MAX_DECIMALS:
+        decimals = f"{round(int(decimals[:3]) / 10):02}"
+"""
+
+MUTANTS: Final = (
+    Mutant(
+        15,
+        "checkpoint in the middle of a row",
+        "ingestion/handlers.py",
+        "position=records[-1].position,",
+        "position=replace(\n"
+        "            records[-1].position, offset=records[-1].end_offset - 5\n"
+        "        ),",
+        (_INGEST + "test_a_load_resumes_after_its_last_chunk",),
+    ),
+    Mutant(
+        16,
+        "hash over the raw text",
+        "ingestion/sources/upi.py",
+        "payment = (txn_id, rrn, payer, payee, str(money), currency",
+        "payment = (txn_id, rrn, payer, payee, amount, currency",
+        (_UPI + "test_the_same_payment_written_differently_has_the_same_hash",),
+    ),
+    Mutant(
+        17,
+        "conflict overwrites",
+        "ingestion/loader.py",
+        "ON CONFLICT (tenant_id, txn_id) DO NOTHING",
+        "ON CONFLICT (tenant_id, txn_id) DO UPDATE\n"
+        "SET amount = EXCLUDED.amount, row_hash = EXCLUDED.row_hash",
+        (_INGEST + "test_a_conflict_is_kept_aside_and_never_overwrites",),
+    ),
+    Mutant(
+        19,
+        "NaN taken for an amount",
+        "ingestion/sources/fields.py",
+        "    match = _AMOUNT.fullmatch(text)\n",
+        '    if text == "NaN":\n'
+        "        return Decimal(text)\n"
+        "    match = _AMOUNT.fullmatch(text)\n",
+        (_UPI + "test_amounts_refused",),
+    ),
+    Mutant(
+        20,
+        "amounts rounded instead of rejected",
+        "ingestion/sources/fields.py",
+        '    sign, grouped, decimals = match.groups("")\n',
+        _ROUNDED,
+        (_UPI + "test_amounts_refused",),
+    ),
+    Mutant(
+        23,
+        "row-level security not forced on one table",
+        "jobs/migrations/0001_initial.py",
+        '        rls.protect("usage_events"),\n',
+        '        rls.protect("usage_events"),\n'
+        "        migrations.RunSQL(\n"
+        '            "ALTER TABLE usage_events NO FORCE ROW LEVEL SECURITY",\n'
+        "            migrations.RunSQL.noop,\n"
+        "        ),\n",
+        (_WALLS + "test_every_tenant_owned_table_is_protected",),
+    ),
+    # Without any WITH CHECK, PostgreSQL would check by USING: no bug at all.
+    Mutant(
+        24,
+        "policy that checks nothing that is written",
+        "tenants/rls.py",
+        "USING ({own}) WITH CHECK ({own});",
+        "USING ({own}) WITH CHECK (true);",
+        (_WALLS + "test_a_row_of_another_tenant_cannot_be_written_blindly_either",),
+    ),
+    Mutant(
+        26,
+        "action trusts the ids that were posted",
+        "jobs/dead_letters_admin.py",
+        '        ids = list(rows.order_by().values_list("pk", flat=True))\n',
+        "        ids = request.POST.getlist(ACTION_CHECKBOX_NAME) or list(\n"
+        '            rows.order_by().values_list("pk", flat=True)\n'
+        "        )\n",
+        (
+            "tests/integration/test_admin_actions.py::"
+            "test_only_what_the_list_shows_is_retried_whatever_is_posted",
+        ),
+    ),
+    Mutant(
+        27,
+        "worker takes the tenant from what the producer sent",
+        "jobs/ledger.py",
+        "        tenant=tenant,\n        attempt_id=attempt_id,\n",
+        '        tenant=json.loads(payload).get("tenant", tenant),\n'
+        "        attempt_id=attempt_id,\n",
+        (
+            "tests/integration/test_ledger.py::"
+            "test_the_tenant_of_the_work_is_the_jobs_whatever_the_payload_says",
+        ),
+    ),
+    Mutant(
+        28,
+        "unique without the tenant",
+        "ingestion/migrations/0001_initial.py",
+        '        rls.protect("fintech_transactions"),\n',
+        '        rls.protect("fintech_transactions"),\n'
+        "        migrations.RunSQL(\n"
+        '            "CREATE UNIQUE INDEX ON fintech_transactions (txn_id)",\n'
+        "            migrations.RunSQL.noop,\n"
+        "        ),\n",
+        (_INGEST + "test_tenants_do_not_share_ids",),
+    ),
+    Mutant(
+        31,
+        "log of events open to TRUNCATE",
+        "tenants/rls.py",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {PLATFORM_ROLE};",
+        "GRANT ALL ON {table} TO {PLATFORM_ROLE};",
+        (_EVENTS + "test_what_happened_stays",),
+    ),
+    Mutant(
+        33,
+        "prefix of a path compared without its slash",
+        "ingestion/storage.py",
+        "if not path.is_relative_to(own):",
+        "if not str(path).startswith(str(own)):",
+        (
+            "tests/integration/test_storage.py::"
+            "test_a_link_out_of_the_tenants_folder_leads_nowhere",
+        ),
+    ),
+    Mutant(
+        46,
+        "log of events open to UPDATE",
+        "jobs/migrations/0006_events_and_switches.py",
+        "CREATE TRIGGER job_event_kept BEFORE UPDATE ON jobs_jobevent",
+        "CREATE TRIGGER job_event_kept BEFORE UPDATE OF attempt ON jobs_jobevent",
+        (_EVENTS + "test_what_happened_stays",),
+    ),
+    Mutant(
+        47,
+        "moves of a job not written down",
+        "jobs/migrations/0006_events_and_switches.py",
+        "WHERE (o.state, o.event) IS DISTINCT FROM (n.state, n.event);",
+        "WHERE o.state IS DISTINCT FROM n.state AND n.event <> 'cancel_requested'\n"
+        "                    AND n.event <> 'lost';",
+        (_EVENTS + "test_a_loss_says_why",),
+    ),
+    Mutant(
+        48,
+        "usage counted twice",
+        "jobs/ledger.py",
+        "SELECT %(tenant)s, 'job:' || %(job)s || ':' || meter || ':' || chunk, meter",
+        "SELECT %(tenant)s, 'job:' || random() || meter || ':' || chunk, meter",
+        (
+            "tests/integration/test_ledger.py::test_a_checkpoint_is_where_the_next_attempt_resumes",
+        ),
+    ),
+)

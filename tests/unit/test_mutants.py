@@ -1,0 +1,76 @@
+"""The planted bugs still have their places, their tests and their page."""
+
+import ast
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.__main__ import try_out
+from tests.mutants.catalogue import LISTED, MUTANTS, WAITING
+from tests.mutants.mutant import ROOT, Mutant
+from tests.mutants.page import PAGE, rows
+
+BY_NUMBER = {mutant.number: mutant for mutant in MUTANTS}
+#: Their tests need nothing but Python.
+QUICK = [16, 19, 20]
+
+
+def test_every_bug_of_the_list_is_planted_or_waits():
+    numbers = [mutant.number for mutant in MUTANTS]
+    numbers += [waiting.number for waiting in WAITING]
+    assert len(set(numbers)) == len(numbers)
+    assert set(range(1, LISTED + 1)) <= set(numbers)
+
+
+@pytest.mark.parametrize("number", BY_NUMBER)
+def test_a_bug_has_one_place_and_is_python(number: int):
+    mutant = BY_NUMBER[number]
+    source = (ROOT / mutant.file).read_text(encoding="utf-8")
+    planted = ast.parse(mutant.planted(source))
+    assert ast.dump(planted) != ast.dump(ast.parse(source))
+
+
+@pytest.mark.parametrize("number", BY_NUMBER)
+def test_the_tests_that_catch_a_bug_exist(number: int):
+    for test in BY_NUMBER[number].tests:
+        path, _, name = test.partition("::")
+        function = re.escape(name.partition("[")[0])
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert re.search(rf"^def {function}\(", text, re.M), test
+
+
+@pytest.mark.parametrize("number", QUICK)
+def test_a_quick_bug_is_caught(number: int, tmp_path: Path):
+    copy = copied(tmp_path)
+    mutant = BY_NUMBER[number]
+    source = (copy / mutant.file).read_bytes()
+    assert try_out(copy, mutant) == "caught"
+    assert (copy / mutant.file).read_bytes() == source
+
+
+def test_a_bug_that_no_test_notices_survives(tmp_path: Path):
+    file = "ingestion/sources/upi.py"
+    harmless = Mutant(0, "nothing", file, '"upi:1"', '"upi:" "1"', BY_NUMBER[19].tests)
+    assert try_out(copied(tmp_path), harmless) == "SURVIVED"
+
+
+def test_a_bug_that_breaks_the_import_catches_nothing(tmp_path: Path):
+    file = "ingestion/sources/upi.py"
+    broken = Mutant(0, "nothing", file, '"upi:1"', "nowhere", BY_NUMBER[19].tests)
+    assert try_out(copied(tmp_path), broken) == "broken"
+
+
+def copied(folder: Path) -> Path:
+    """Return a copy of the product and of the tests without databases."""
+    copy = folder / "product"
+    hidden = shutil.ignore_patterns(".*", "__pycache__", "docs", "benchmarks")
+    shutil.copytree(ROOT, copy, ignore=hidden)
+    return copy
+
+
+def test_the_page_is_the_catalogue():
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert "\n".join(rows()) in text, "python -m tests.mutants --page writes it"
+    assert f"{len(MUTANTS)} of them are planted" in text
