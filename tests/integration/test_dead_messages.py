@@ -141,7 +141,7 @@ def test_a_job_whose_message_is_given_up_once_is_queued_again():
     make_tenant("t1")
     job = make_job("t1")
     message = Message(
-        body=b'[[], {"attempt_ids": [%d]}, {}]' % dispatch(job),
+        body=b'[[], {"attempt_ids": [%d]}, {}]' % dispatch(job),  # type: ignore[arg-type]
         headers={"task": RUN_ATTEMPT, "id": "1"},
         content_type="application/json",
         content_encoding="utf-8",

@@ -1,1 +1,0 @@
-"""Bugs planted in a copy of the product, each of which its own tests must catch."""

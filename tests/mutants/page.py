@@ -11,7 +11,8 @@ _HEAD: Final = "| no. | bug | planted in | caught by |"
 
 def rows() -> list[str]:
     """Return the lines of the table."""
-    bugs = sorted((*MUTANTS, *WAITING), key=lambda bug: bug.number)
+    bugs: list[Mutant | Waiting] = [*MUTANTS, *WAITING]
+    bugs.sort(key=lambda bug: bug.number)
     return [_HEAD, "|---|---|---|---|", *map(_row, bugs)]
 
 
