@@ -61,7 +61,7 @@ class Publisher:
                 self._confirms.wait(CONFIRM_SECONDS)
         except Exception as error:
             broken = self._connection
-            self.close()
+            self._drop()
             if broken is not None and isinstance(error, _lost(broken)):
                 raise OperationalError(str(error)) from error
             raise
@@ -70,6 +70,15 @@ class Publisher:
         """Let the connection go; the next message opens another one."""
         if self._connection is not None:
             self._connection.release()
+        self._connection = self._producer = self._confirms = None
+
+    def _drop(self) -> None:
+        """Let the connection go without a word: a broker that hangs says no farewell.
+
+        To wait for one would hold the dispatcher up for as long as the broker hangs.
+        """
+        if self._connection is not None:
+            self._connection.collect(CONNECT_SECONDS)
         self._connection = self._producer = self._confirms = None
 
     def _send(
@@ -101,7 +110,12 @@ class Publisher:
         if self._producer is None:
             self._connection = self.app.connection_for_write(
                 connect_timeout=CONNECT_SECONDS,
-                transport_options={"confirm_publish": False},
+                transport_options={
+                    "confirm_publish": False,
+                    # Of the socket: they bound what has no timeout of its own.
+                    "read_timeout": CONFIRM_SECONDS,
+                    "write_timeout": CONFIRM_SECONDS,
+                },
             )
             self._connection.ensure_connection(max_retries=1, interval_start=0)
             channel = self._connection.channel()

@@ -97,8 +97,8 @@ def test_a_row_of_another_tenant_cannot_be_written_blindly_either():
         connection.cursor() as cursor,
     ):
         cursor.execute(
-            "INSERT INTO usage_events (tenant_id, source, meter, quantity) "
-            "VALUES ('stranger', 'planted', 'rows', 1)"
+            "INSERT INTO usage_events (tenant_id, source, meter, quantity, job_id) "
+            "VALUES ('stranger', 'planted', 'rows', 1, gen_random_uuid())"
         )
 
 

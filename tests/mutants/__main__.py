@@ -82,15 +82,15 @@ def try_out(copy: Path, mutant: Mutant) -> str:
         ended = _pytest(copy, mutant.tests, is_new_schema=mutant.is_in_schema)
     finally:
         file.write_text(source, encoding="utf-8")
-    verdict, why = _verdict(ended)
+    what, why = verdict(ended)
     took = time.monotonic() - began
-    print(f"{mutant.number:>3} {verdict:<8} {mutant.name} ({took:.0f} s)", flush=True)
+    print(f"{mutant.number:>3} {what:<8} {mutant.name} ({took:.0f} s)", flush=True)
     if why:
         print(f"    {why}", flush=True)
-    return verdict
+    return what
 
 
-def _verdict(ended: subprocess.CompletedProcess[str]) -> tuple[str, str]:
+def verdict(ended: subprocess.CompletedProcess[str]) -> tuple[str, str]:
     """Return the verdict, and the failure that caught the bug or the last words."""
     failed = _FAILED.search(ended.stdout)
     if ended.returncode == 0:

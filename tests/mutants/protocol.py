@@ -123,10 +123,10 @@ MUTANTS: Final = (
     ),
     Mutant(
         8,
-        "confirms waited for without a timeout",
+        "confirms and answers waited for without a timeout of the socket",
         "jobs/broker.py",
-        "drain_events(timeout=left)",
-        "drain_events()",
+        '"read_timeout": CONFIRM_SECONDS,',
+        "",
         (_BROKER + "test_a_broker_that_freezes_is_given_up",),
     ),
     Mutant(

@@ -3,13 +3,14 @@
 import ast
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import try_out
+from tests.mutants.__main__ import try_out, verdict
 from tests.mutants.catalogue import LISTED, MUTANTS, WAITING
-from tests.mutants.mutant import ROOT, Mutant
+from tests.mutants.mutant import ROOT
 from tests.mutants.page import PAGE, rows
 
 BY_NUMBER = {mutant.number: mutant for mutant in MUTANTS}
@@ -50,16 +51,22 @@ def test_a_quick_bug_is_caught(number: int, tmp_path: Path):
     assert (copy / mutant.file).read_bytes() == source
 
 
-def test_a_bug_that_no_test_notices_survives(tmp_path: Path):
-    file = "ingestion/sources/upi.py"
-    harmless = Mutant(0, "nothing", file, '"upi:1"', '"upi:" "1"', BY_NUMBER[19].tests)
-    assert try_out(copied(tmp_path), harmless) == "SURVIVED"
-
-
-def test_a_bug_that_breaks_the_import_catches_nothing(tmp_path: Path):
-    file = "ingestion/sources/upi.py"
-    broken = Mutant(0, "nothing", file, '"upi:1"', "nowhere", BY_NUMBER[19].tests)
-    assert try_out(copied(tmp_path), broken) == "broken"
+@pytest.mark.parametrize(
+    ("code", "output", "expected"),
+    [
+        (0, "1 passed", "SURVIVED"),
+        (1, "FAILED a.py::test_b - assert 1 == 2", "caught"),
+        (1, "ERROR a.py::test_b - fixture 'c' not found", "broken"),
+        (2, "ERROR a.py - ImportError", "broken"),
+        (4, "ERROR: not found: a.py::test_b", "broken"),
+        (5, "no tests ran", "broken"),
+    ],
+)
+def test_only_a_test_that_failed_has_caught_a_bug(
+    code: int, output: str, expected: str
+):
+    ended = subprocess.CompletedProcess([], code, f"\n{output}\n", "")
+    assert verdict(ended)[0] == expected
 
 
 def copied(folder: Path) -> Path:
