@@ -7,7 +7,7 @@ from django.db.models import Count, Max, Min, QuerySet
 from django.db.models.fields.json import KT
 
 from jobs.lifecycle import State
-from jobs.models import DeadLetter, Job
+from jobs.models import DeadLetter
 
 #: Rows that the grouping looks at: the newest of the list as filtered.
 MAX_GROUPED = 10_000
@@ -31,9 +31,14 @@ def dead() -> QuerySet[DeadLetter]:
     return DeadLetter.objects.filter(state=State.DEAD)
 
 
+def undecided() -> QuerySet[DeadLetter]:
+    """Return the dead jobs in scope that nobody has decided about."""
+    return dead().filter(discarded_at=None)
+
+
 def count(*, most: int) -> int:
-    """Return the number of dead jobs, at most `most`."""
-    return Job.objects.filter(state=State.DEAD).order_by()[:most].count()
+    """Return the number of jobs that wait for a person to decide, at most `most`."""
+    return undecided().order_by()[:most].count()
 
 
 def groups(rows: QuerySet[DeadLetter], *, most: int = 8) -> list[Group]:

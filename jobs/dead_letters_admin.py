@@ -1,31 +1,32 @@
 """The screen of dead letters: what died, of what, and the way back."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, TextFilter
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    DropdownFilter,
+    TextFilter,
+)
 
 from jobs import dead_letters
+from jobs.decisions_admin import DECISIONS, decide
 from jobs.job_admin import JobScreens, KindFilter
 from jobs.lifecycle import State
 from jobs.models import DeadLetter, Job
-from jobs.services import jobs_revive
-from tenants.adminkit import change_url, log_change
+from tenants.adminkit import change_url
 from tenants.wording import age
-
-#: Jobs named on the page that asks; the rest is counted.
-PREVIEWED = 10
 
 
 class FingerprintFilter(TextFilter):  # type: ignore[misc]
@@ -50,6 +51,21 @@ class ErrorCodeFilter(TextFilter):  # type: ignore[misc]
         return rows.filter(error__code=self.value()) if self.value() else rows
 
 
+class DecisionFilter(DropdownFilter):  # type: ignore[misc]
+    """Shows what nobody has decided about, or what was discarded."""
+
+    title = "decision"
+    parameter_name = "decision"
+
+    def lookups(self, *_: Any) -> list[tuple[str, str]]:
+        """Return what there is beside the undecided ones."""
+        return [("discarded", "discarded")]
+
+    def queryset(self, request: HttpRequest, rows: Any) -> Any:
+        """Keep the undecided ones, unless the discarded ones are asked for."""
+        return rows.filter(discarded_at__isnull=self.value() != "discarded")
+
+
 @admin.register(DeadLetter)
 class DeadLetterAdmin(JobScreens):
     """Jobs that a person has to decide about."""
@@ -63,9 +79,10 @@ class DeadLetterAdmin(JobScreens):
         FingerprintFilter,
         ("tenant", AutocompleteSelectFilter),
         KindFilter,
+        DecisionFilter,
     )
     list_before_template = "admin/jobs/deadletter/groups.html"
-    actions = ["retry_selected"]
+    actions = ["retry_selected", "discard_selected", "restore_selected"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         """Return only jobs that are dead."""
@@ -82,22 +99,34 @@ class DeadLetterAdmin(JobScreens):
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may retry dead letters."""
-        return request.user.has_perm("jobs.retry_deadletter")
+        return DECISIONS["retry"].is_open_to(request)
+
+    def has_discard_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may discard dead letters, and restore them."""
+        return DECISIONS["discard"].is_open_to(request)
 
     # --- Pages ------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the pages that ask before they retry."""
+        """Add the pages that ask before they do it."""
         wrap = self.admin_site.admin_view
-        return [
-            path("retry/", wrap(self.retry_all), name="jobs_deadletter_retry_all"),
-            path(
-                "<uuid:job_id>/retry/",
-                wrap(self.retry_one),
-                name="jobs_deadletter_retry_one",
-            ),
-            *super().get_urls(),
+        pages = [
+            page
+            for name in DECISIONS
+            for page in (
+                path(
+                    f"{name}/",
+                    wrap(partial(self.decide_all, name=name)),
+                    name=f"jobs_deadletter_{name}_all",
+                ),
+                path(
+                    f"<uuid:job_id>/{name}/",
+                    wrap(partial(self.decide_one, name=name)),
+                    name=f"jobs_deadletter_{name}_one",
+                ),
+            )
         ]
+        return [*pages, *super().get_urls()]
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -111,6 +140,8 @@ class DeadLetterAdmin(JobScreens):
         if context and "cl" in context:
             now = timezone.now()
             context["may_retry"] = self.has_retry_permission(request)
+            context["may_discard"] = self.has_discard_permission(request)
+            context["is_discarded"] = request.GET.get("decision") == "discarded"
             context["groups"] = [
                 (group, age(group.first_at, now=now), age(group.last_at, now=now))
                 for group in dead_letters.groups(context["cl"].queryset)
@@ -129,84 +160,63 @@ class DeadLetterAdmin(JobScreens):
         """Offer the retry on the job's page."""
         if obj is not None and obj.state == State.DEAD:
             context["may_retry"] = self.has_retry_permission(request)
+            may = self.has_discard_permission(request)
+            context["may_discard"] = may and obj.discarded_at is None
+            context["may_restore"] = may and obj.discarded_at is not None
         return super().render_change_form(request, context, add, change, form_url, obj)
 
-    # --- Retry ------------------------------------------------------------------------
+    # --- Decisions --------------------------------------------------------------------
 
     @admin.action(description="Retry selected", permissions=["retry"])
     def retry_selected(
         self, request: HttpRequest, rows: QuerySet[DeadLetter]
     ) -> HttpResponse:
         """Retry the chosen jobs, after a page that counts them."""
+        return self._decide_selected(request, rows, "retry")
+
+    @admin.action(description="Discard selected", permissions=["discard"])
+    def discard_selected(
+        self, request: HttpRequest, rows: QuerySet[DeadLetter]
+    ) -> HttpResponse:
+        """Leave the chosen jobs dead, after a page that asks why."""
+        return self._decide_selected(request, rows, "discard")
+
+    @admin.action(description="Restore selected", permissions=["discard"])
+    def restore_selected(
+        self, request: HttpRequest, rows: QuerySet[DeadLetter]
+    ) -> HttpResponse:
+        """Put the chosen jobs back on the list, after a page that counts them."""
+        return self._decide_selected(request, rows, "restore")
+
+    def _decide_selected(
+        self, request: HttpRequest, rows: QuerySet[DeadLetter], name: str
+    ) -> HttpResponse:
         post = request.POST
         chosen = post.getlist(ACTION_CHECKBOX_NAME)
         hidden = [(ACTION_CHECKBOX_NAME, pk) for pk in chosen]
-        hidden += [("action", "retry_selected")]
+        hidden += [("action", f"{name}_selected")]
         hidden += [("select_across", post.get("select_across", "0"))]
-        return self._retry(request, rows, hidden, back=request.get_full_path())
+        back = request.get_full_path()
+        return decide(self, request, rows, DECISIONS[name], hidden, back=back)
 
-    def retry_all(self, request: HttpRequest) -> HttpResponse:
-        """Retry every job that the filters of the list let through."""
+    def decide_all(self, request: HttpRequest, *, name: str) -> HttpResponse:
+        """Decide about every job that the filters of the list let through."""
         back = reverse("admin:jobs_deadletter_changelist")
         try:
             rows = self.get_changelist_instance(request).get_queryset(request)
         except IncorrectLookupParameters:
-            text = "The filter is not one of this list, so nothing was retried."
+            text = "The filter is not one of this list, so nothing was done."
             self.message_user(request, text, messages.ERROR)
             return HttpResponseRedirect(back)
-        return self._retry(request, rows, [], back=back)
+        return decide(self, request, rows, DECISIONS[name], [], back=back)
 
-    def retry_one(self, request: HttpRequest, job_id: UUID) -> HttpResponse:
-        """Retry one job from its page."""
+    def decide_one(
+        self, request: HttpRequest, job_id: UUID, *, name: str
+    ) -> HttpResponse:
+        """Decide about one job from its page."""
         rows = dead_letters.dead().filter(pk=job_id)
-        return self._retry(request, rows, [], back=change_url(Job, job_id))
-
-    def _retry(
-        self,
-        request: HttpRequest,
-        rows: QuerySet[DeadLetter],
-        hidden: list[tuple[str, str]],
-        *,
-        back: str,
-    ) -> HttpResponse:
-        if not self.has_retry_permission(request):
-            raise PermissionDenied
-        if "confirmed" not in request.POST:
-            return self._ask(request, rows, hidden)
-        ids = list(rows.order_by().values_list("pk", flat=True))
-        log_change(request, DeadLetter.objects.filter(pk__in=ids), "Retried.")
-        revived = jobs_revive(job_ids=ids)
-        self.message_user(
-            request, f"{revived:,} dead letter(s) queued again.", messages.SUCCESS
-        )
-        return HttpResponseRedirect(back)
-
-    def _ask(
-        self,
-        request: HttpRequest,
-        rows: QuerySet[DeadLetter],
-        hidden: list[tuple[str, str]],
-    ) -> HttpResponse:
-        total = rows.order_by().count()
-        shown = rows.order_by("-id")[:PREVIEWED]
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Retry dead letters",
-            "opts": self.opts,
-            "question": f"Queue {total:,} dead letter(s) again? Each gets all its "
-            "attempts back and resumes at its last checkpoint.",
-            "rows": [
-                (
-                    f"{job.kind} of {job.tenant_id} · {(job.error or {}).get('code')}",
-                    change_url(job, job.pk),
-                )
-                for job in shown
-            ],
-            "more_rows": max(0, total - PREVIEWED),
-            "hidden": hidden,
-            "submit_text": f"Retry {total:,} job(s)",
-        }
-        return TemplateResponse(request, "admin/confirm_action.html", context)
+        back = change_url(Job, job_id)
+        return decide(self, request, rows, DECISIONS[name], [], back=back)
 
     # --- Columns ----------------------------------------------------------------------
 

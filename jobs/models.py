@@ -148,7 +148,10 @@ class DeadLetter(Job):
     class Meta:
         proxy = True
         verbose_name = "dead letter"
-        permissions: ClassVar = [("retry_deadletter", "Can retry dead letters")]
+        permissions: ClassVar = [
+            ("retry_deadletter", "Can retry dead letters"),
+            ("discard_deadletter", "Can discard and restore dead letters"),
+        ]
 
 
 def _tenant_of_job() -> "models.ForeignKey[Any, Any]":

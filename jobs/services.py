@@ -1,19 +1,17 @@
 """Writes to the ledger that people and producers ask for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from jobs import handlers, switches
-from jobs.lifecycle import Event, State, sources, target
+from jobs.lifecycle import State
 from jobs.models import Job, Priority, Worker, new_job_id
 from jobs.statements import rows, to_json
 from jobs.wake import wake_dispatcher_soon
-from tenants.scoping import current_scope
 
 STALE_WORKER_AGE = timedelta(hours=1)
 
@@ -97,33 +95,6 @@ def jobs_enqueue(
 
 def _is_due(run_after: datetime | None, now: datetime) -> bool:
     return run_after is None or run_after <= now
-
-
-def jobs_revive(*, job_ids: Iterable[UUID]) -> int:
-    """Queue dead jobs again with all their attempts; returns how many were dead.
-
-    A revived job resumes at its last checkpoint.
-    """
-    current_scope()
-    dead = Job.objects.filter(id__in=list(job_ids), state__in=sources(Event.REVIVED))
-    tenants = list(dead.values_list("tenant_id", flat=True).distinct())
-    revived = dead.update(
-        state=target(Event.REVIVED),
-        event=Event.REVIVED,
-        cancel_requested_at=None,
-        discarded_at=None,
-        failed_count=0,
-        lost_count=0,
-        innocent_count=0,
-        finished_at=None,
-        # It is due from now on: its wait counts from the retry.
-        run_after=Now(),
-        error=None,
-        fingerprint="",
-    )
-    if revived:
-        transaction.on_commit(partial(wake_dispatcher_soon, *tenants))
-    return revived
 
 
 def forget_stale_workers(*, now: datetime) -> dict[str, int]:

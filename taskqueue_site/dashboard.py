@@ -37,7 +37,7 @@ WITH open_jobs AS (
         SELECT tenant_id, state, run_after FROM jobs_job WHERE state = 'queued'
         UNION ALL
         SELECT tenant_id, state, run_after FROM jobs_job
-        WHERE state IN ('retryable', 'scheduled', 'dead')
+        WHERE state IN ('retryable', 'scheduled', 'dead') AND discarded_at IS NULL
         UNION ALL
         SELECT tenant_id,
                CASE WHEN started_at IS NULL THEN 'dispatched' ELSE 'running' END, NULL
@@ -87,7 +87,8 @@ _FAILURES = """
 SELECT j.id, j.tenant_id, j.kind, j.state, j.error ->> 'code', j.error ->> 'message',
        j.failed_count, j.lost_count, j.max_attempts, a.finished_at
 FROM (
-    (SELECT * FROM jobs_job WHERE state = 'dead' ORDER BY id DESC LIMIT %(most)s)
+    (SELECT * FROM jobs_job WHERE state = 'dead' AND discarded_at IS NULL
+     ORDER BY id DESC LIMIT %(most)s)
     UNION ALL
     (SELECT * FROM jobs_job WHERE state = 'retryable' ORDER BY id DESC LIMIT %(most)s)
 ) AS j

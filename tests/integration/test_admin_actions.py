@@ -98,7 +98,7 @@ def test_one_dead_letter_is_retried_from_its_page(browser: Client):
 def test_a_filter_that_does_not_exist_retries_nothing(browser: Client):
     job = make_dead_job("t1")
     done = browser.post(f"{DEAD_LETTERS}retry/?fingerprnt=aaaa", YES, follow=True)
-    assert "nothing was retried" in done.content.decode()
+    assert "nothing was done" in done.content.decode()
     assert states(job) == ["dead"]
 
 

@@ -7,7 +7,15 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
-from jobs import cancelling, errors, handlers, ledger, runner, services, sweeps
+from jobs import (
+    cancelling,
+    deciding,
+    errors,
+    handlers,
+    ledger,
+    runner,
+    sweeps,
+)
 from jobs.handlers import Assignment, Checkpoint, Kind, Steps
 from jobs.ledger import Pick
 from jobs.models import Job, JobEvent, UsageEvent
@@ -180,7 +188,7 @@ def test_a_revived_job_is_no_longer_to_be_cancelled():
     cancel(job)
     with tenant_scope("t1"):
         arrange.fail(claim.assignment, failure, retry_in_seconds=None)
-        assert services.jobs_revive(job_ids=[job.pk]) == 1
+        assert deciding.jobs_revive(job_ids=[job.pk]) == 1
     sweep()
     assert reread(job).state == "queued"
 

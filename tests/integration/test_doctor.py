@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs import services
+from jobs import deciding
 from jobs.audit import Finding, audit
 from jobs.errors import Failure
 from jobs.invariants import Invariant, registered
@@ -145,7 +145,7 @@ def test_a_ledger_with_jobs_in_every_state_has_no_finding():
     failed(retry_in_seconds=None)
     revived = failed(retry_in_seconds=None)
     with all_tenants(reason="test"):
-        assert services.jobs_revive(job_ids=[revived.pk]) == 1
+        assert deciding.jobs_revive(job_ids=[revived.pk]) == 1
     cancelled = make_job("t1")
     sql("UPDATE jobs_job SET state = 'cancelled', event = 'cancelled', "
         "finished_at = now() "

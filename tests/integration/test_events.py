@@ -8,7 +8,7 @@ import pytest
 from django.db import Error, connection
 from django.utils import timezone
 
-from jobs import services, sweeps
+from jobs import deciding, services, sweeps
 from jobs.models import Job, JobEvent
 from tenants.acting import acting, be, current_act
 from tenants.scoping import all_tenants, tenant_scope
@@ -67,7 +67,7 @@ def test_a_failure_says_its_code_and_a_death_who_brought_it_back():
     run(job)
     assert last(job)[0::2] == ("buried", "asked_to_fail")
     with acting(who="staff ann", why="fixed upstream"), tenant_scope("t1"):
-        services.jobs_revive(job_ids=[job.pk])
+        deciding.jobs_revive(job_ids=[job.pk])
     assert last(job) == ("revived", "staff ann", "fixed upstream")
 
 

@@ -13,7 +13,7 @@ from django.db import connection
 
 from ingestion import loader, storage
 from ingestion.models import IngestedFile, KeptOutRow, Transaction
-from jobs import runner, sweeps
+from jobs import deciding, runner, sweeps
 from jobs.ledger import AttemptSupersededError
 from jobs.models import Job, UsageEvent
 from tenants.scoping import all_tenants, tenant_scope
@@ -264,12 +264,11 @@ def test_a_bad_file_is_dead_with_its_reason(
 
 
 def test_a_dead_file_can_be_mended_and_retried(ingest: Ingest, objects: Path):
-    from jobs import services
 
     job = ingest(None)
     put(objects, text(row(1)))
     with tenant_scope("t1"):
-        services.jobs_revive(job_ids=[job.pk])
+        deciding.jobs_revive(job_ids=[job.pk])
     assert counts(run(job)) == (1, 1, 0, 0, 0)
 
 

@@ -11,7 +11,7 @@ import pytest
 from django.db import Error, IntegrityError, connection
 from django.utils import timezone
 
-from jobs import errors, handlers, leadership, ledger, services, sweeps
+from jobs import deciding, errors, handlers, leadership, ledger, services, sweeps
 from jobs.handlers import Assignment, Checkpoint
 from jobs.ledger import AttemptSupersededError, Pick
 from jobs.lifecycle import TRANSITIONS, Event
@@ -276,8 +276,8 @@ def test_a_burial_keeps_the_reason_and_a_person_revives():
     assert dead.fingerprint
     assert "PermanentError" in attempts_of(job)[0].traceback
     with tenant_scope("t1"):
-        assert services.jobs_revive(job_ids=[job.pk]) == 1
-        assert services.jobs_revive(job_ids=[job.pk]) == 0
+        assert deciding.jobs_revive(job_ids=[job.pk]) == 1
+        assert deciding.jobs_revive(job_ids=[job.pk]) == 0
     assert reread(job).run_after > dead.finished_at
     finish(start(dispatch(job)).assignment)
     assert reread(job).state == "succeeded"
@@ -289,7 +289,7 @@ def test_a_revival_does_not_reach_another_tenants_job():
     job = make_job("t1")
     fail(job, retry_in_seconds=None)
     with tenant_scope("stranger"):
-        assert services.jobs_revive(job_ids=[job.pk]) == 0
+        assert deciding.jobs_revive(job_ids=[job.pk]) == 0
     assert reread(job).state == "dead"
 
 

@@ -85,11 +85,11 @@ MUTANTS: Final = (
     Mutant(
         26,
         "action trusts the ids that were posted",
-        "jobs/dead_letters_admin.py",
-        '        ids = list(rows.order_by().values_list("pk", flat=True))\n',
-        "        ids = request.POST.getlist(ACTION_CHECKBOX_NAME) or list(\n"
-        '            rows.order_by().values_list("pk", flat=True)\n'
-        "        )\n",
+        "jobs/decisions_admin.py",
+        '    ids = list(rows.order_by().values_list("pk", flat=True))\n',
+        '    ids = request.POST.getlist("_selected_action") or list(\n'
+        '        rows.order_by().values_list("pk", flat=True)\n'
+        "    )\n",
         (
             "tests/integration/test_admin_actions.py::"
             "test_only_what_the_list_shows_is_retried_whatever_is_posted",

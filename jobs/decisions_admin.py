@@ -1,0 +1,123 @@
+"""How the admin decides about dead letters: it asks, counts, and notes who and why."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+
+from jobs.deciding import jobs_discard, jobs_restore, jobs_revive
+from jobs.models import DeadLetter
+from tenants.acting import acting
+from tenants.adminkit import change_url, log_change
+
+#: Jobs named on the page that asks; the rest is counted.
+PREVIEWED: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Something to be decided about dead letters, and its words; {n} is how many."""
+
+    permission: str
+    title: str
+    question: str
+    button: str
+    said: str
+    noted: str
+    apply: Callable[..., int]
+    needs_reason: bool = False
+
+    def is_open_to(self, request: HttpRequest) -> bool:
+        """Return whether the user may decide so."""
+        return request.user.has_perm(f"jobs.{self.permission}")
+
+
+DECISIONS: Final = {
+    "retry": Decision(
+        permission="retry_deadletter",
+        title="Retry dead letters",
+        question="Queue {n} dead letter(s) again? Each gets all its attempts back and "
+        "resumes at its last checkpoint.",
+        button="Retry {n} job(s)",
+        said="{n} dead letter(s) queued again.",
+        noted="Retried.",
+        apply=jobs_revive,
+    ),
+    "discard": Decision(
+        permission="discard_deadletter",
+        title="Discard dead letters",
+        question="Discard {n} dead letter(s)? They stay dead and leave this list; "
+        "until they are pruned they can be restored.",
+        button="Discard {n} job(s)",
+        said="{n} dead letter(s) discarded.",
+        noted="Discarded.",
+        apply=jobs_discard,
+        needs_reason=True,
+    ),
+    "restore": Decision(
+        permission="discard_deadletter",
+        title="Restore dead letters",
+        question="Put {n} discarded job(s) back among the dead letters?",
+        button="Restore {n} job(s)",
+        said="{n} dead letter(s) restored.",
+        noted="Restored.",
+        apply=jobs_restore,
+    ),
+}
+
+
+def decide(
+    screen: Any,
+    request: HttpRequest,
+    rows: QuerySet[DeadLetter],
+    decision: Decision,
+    hidden: list[tuple[str, str]],
+    *,
+    back: str,
+) -> HttpResponse:
+    """Ask, and then do it; `back` is where it leads afterwards."""
+    if not decision.is_open_to(request):
+        raise PermissionDenied
+    why = " ".join(request.POST.get("reason", "").split())
+    if "confirmed" not in request.POST or (decision.needs_reason and not why):
+        return _ask(screen, request, rows, decision, hidden)
+    ids = list(rows.order_by().values_list("pk", flat=True))
+    noted = f"{decision.noted} {why}".strip()
+    log_change(request, DeadLetter.objects.filter(pk__in=ids), noted)
+    with acting(why=why):
+        done = decision.apply(job_ids=ids)
+    screen.message_user(request, decision.said.format(n=f"{done:,}"))
+    return HttpResponseRedirect(back)
+
+
+def _ask(
+    screen: Any,
+    request: HttpRequest,
+    rows: QuerySet[DeadLetter],
+    decision: Decision,
+    hidden: list[tuple[str, str]],
+) -> HttpResponse:
+    total = rows.order_by().count()
+    context = {
+        **screen.admin_site.each_context(request),
+        "title": decision.title,
+        "opts": screen.opts,
+        "question": decision.question.format(n=f"{total:,}"),
+        "rows": [
+            (
+                f"{job.kind} of {job.tenant_id} · {(job.error or {}).get('code')}",
+                change_url(job, job.pk),
+            )
+            for job in rows.order_by("-id")[:PREVIEWED]
+        ],
+        "more_rows": max(0, total - PREVIEWED),
+        "hidden": hidden,
+        "asks_reason": True,
+        "needs_reason": decision.needs_reason,
+        "submit_text": decision.button.format(n=f"{total:,}"),
+    }
+    return TemplateResponse(request, "admin/confirm_action.html", context)

@@ -1,0 +1,182 @@
+"""`manage.py dlq`: the dead letters, from a terminal."""
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any, Final
+from uuid import UUID
+
+from django.core.management.base import CommandError
+from django.db.models import QuerySet
+
+from jobs import dead_letters
+from jobs.deciding import jobs_discard, jobs_restore, jobs_revive
+from jobs.models import Attempt, DeadLetter, JobEvent
+from tenants.acting import acting
+from tenants.management.product_command import ProductCommand, command_errors
+from tenants.scoping import all_tenants
+
+#: Jobs of one transaction; between two of them Ctrl-C stops cleanly.
+BATCH: Final = 500
+_APPLY: Final = {
+    "retry": (jobs_revive, "queued again"),
+    "discard": (jobs_discard, "discarded"),
+    "restore": (jobs_restore, "restored"),
+}
+
+
+class Command(ProductCommand):
+    help = "List dead letters, show one, retry, discard or restore some."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the subcommands."""
+        actions = parser.add_subparsers(dest="action", required=True)
+        listing = actions.add_parser("ls", help="list them, newest first")
+        _add_filters(listing)
+        listing.add_argument("--groups", action="store_true", help="by cause instead")
+        listing.add_argument("--limit", type=int, default=50, help="most rows (50)")
+        self.add_common_arguments(listing)
+        show = actions.add_parser("show", help="one, with its attempts and its log")
+        show.add_argument("job", type=UUID)
+        self.add_common_arguments(show)
+        for name, (_, done) in _APPLY.items():
+            decide = actions.add_parser(name, help=f"have some {done}")
+            decide.add_argument("jobs", nargs="*", type=UUID, metavar="JOB")
+            _add_filters(decide)
+            decide.add_argument("--reason", default="", help="one line for the log")
+            decide.add_argument("--dry-run", action="store_true", help="only count")
+            decide.add_argument("--yes", action="store_true", help="do not ask for it")
+            self.add_common_arguments(decide)
+
+    def handle(self, *_: Any, action: str, as_json: bool, **options: Any) -> None:
+        """List, show or decide."""
+        with command_errors():
+            if action in _APPLY:
+                text, value = self._decide(action, **options)
+            else:
+                with all_tenants(reason=f"manage.py dlq {action}"):
+                    tell = self._list if action == "ls" else self._show
+                    text, value = tell(**options)
+        self.write(text, value, as_json=as_json)
+
+    def _list(self, *, groups: bool, limit: int, **options: Any) -> tuple[str, Any]:
+        rows = _filtered(dead_letters.undecided(), options)
+        if groups:
+            found = [_group(group) for group in dead_letters.groups(rows, most=limit)]
+        else:
+            found = [_letter(job) for job in rows.order_by("-id")[:limit]]
+        return "\n".join(map(_line, found)) or "No dead letters.", found
+
+    def _show(self, *, job: UUID, **_: Any) -> tuple[str, Any]:
+        letter = dead_letters.dead().filter(pk=job).first()
+        if letter is None:
+            raise CommandError(f"There is no dead letter {job}.")
+        attempts = Attempt.objects.filter(job_id=job).order_by("number")
+        events = JobEvent.objects.filter(job_id=job).order_by("id")
+        report = {
+            **_letter(letter),
+            "payload": letter.payload,
+            "attempts": [
+                {"number": a.number, "outcome": a.outcome, "traceback": a.traceback}
+                for a in attempts
+            ],
+            "log": [
+                [e.at.isoformat(), e.event, e.to_state, e.actor, e.reason]
+                for e in events
+            ],
+        }
+        return "\n".join(_shown(report)), report
+
+    def _decide(
+        self,
+        action: str,
+        *,
+        jobs: list[UUID],
+        reason: str,
+        dry_run: bool,
+        yes: bool,
+        **options: Any,
+    ) -> tuple[str, Any]:
+        apply, done = _APPLY[action]
+        if action == "discard" and not reason and not dry_run:
+            raise CommandError("Say why, with --reason: it is kept in the jobs' log.")
+        with all_tenants(reason=f"manage.py dlq {action}"):
+            rows = dead_letters.dead() if jobs else dead_letters.undecided()
+            if action == "restore":
+                rows = dead_letters.dead().exclude(discarded_at=None)
+            rows = rows.filter(pk__in=jobs) if jobs else _filtered(rows, options)
+            ids = list(rows.order_by("id").values_list("pk", flat=True))
+        if jobs and len(ids) < len(set(jobs)):
+            missing = ", ".join(str(job) for job in jobs if job not in ids)
+            raise CommandError(f"No dead letters: {missing}. Nothing was done.")
+        if dry_run:
+            return f"{len(ids):,} would be {done}.", {"would": len(ids)}
+        if len(ids) > 1 and not yes:
+            raise CommandError(
+                f"That is {len(ids):,} jobs. Say --yes to have them {done}."
+            )
+        total = 0
+        for start in range(0, len(ids), BATCH):
+            batch = ids[start : start + BATCH]
+            with acting(why=reason), all_tenants(reason=f"manage.py dlq {action}"):
+                total += apply(job_ids=batch)
+            if len(ids) > BATCH:
+                self.stderr.write(f"{total:,} of {len(ids):,} {done}")
+        return f"{total:,} {done}.", {"done": total}
+
+
+def _add_filters(parser: ArgumentParser) -> None:
+    parser.add_argument("--tenant", metavar="SLUG")
+    parser.add_argument("--kind")
+    parser.add_argument("--code", help="of the error")
+    parser.add_argument("--fingerprint")
+
+
+def _filtered(rows: QuerySet[DeadLetter], given: dict[str, Any]) -> Any:
+    fields = {"tenant": "tenant_id", "code": "error__code"}
+    wanted = {
+        fields.get(name, name): given[name]
+        for name in ("tenant", "kind", "code", "fingerprint")
+        if given.get(name)
+    }
+    return rows.filter(**wanted)
+
+
+def _letter(job: DeadLetter) -> dict[str, Any]:
+    error = job.error or {}
+    return {
+        "id": str(job.pk),
+        "tenant_id": job.tenant_id,
+        "kind": job.kind,
+        "died_at": job.finished_at.isoformat() if job.finished_at else None,
+        "code": error.get("code"),
+        "message": error.get("message"),
+        "fingerprint": job.fingerprint,
+    }
+
+
+def _group(group: dead_letters.Group) -> dict[str, Any]:
+    return {
+        "fingerprint": group.fingerprint,
+        "code": group.code,
+        "jobs": group.jobs,
+        "tenants": group.tenants,
+        "first_at": group.first_at.isoformat(),
+        "last_at": group.last_at.isoformat(),
+        "message": group.message,
+    }
+
+
+def _line(report: dict[str, Any]) -> str:
+    return "  ".join(str(value) for value in report.values() if value is not None)
+
+
+def _shown(report: dict[str, Any]) -> Iterator[str]:
+    for name, value in report.items():
+        if name not in {"attempts", "log"}:
+            yield f"{name:<12}{value}"
+    for attempt in report["attempts"]:
+        yield f"attempt {attempt['number']}  {attempt['outcome']}"
+        if attempt["traceback"]:
+            yield attempt["traceback"].rstrip()
+    for entry in report["log"]:
+        yield "  ".join(word for word in entry if word)

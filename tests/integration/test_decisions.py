@@ -1,0 +1,166 @@
+"""Dead letters are discarded, restored and retried: in the admin and by `dlq`."""
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from jobs import dead_letters, deciding
+from jobs.models import Job, JobEvent
+from tenants.scoping import all_tenants, tenant_scope
+from tests.arrange import make_admin, make_dead_job, make_job, make_tenant, reread
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/jobs/deadletter/"
+
+
+@pytest.fixture(autouse=True)
+def tenants() -> None:
+    make_tenant("t1")
+    make_tenant("t2")
+
+
+@pytest.fixture
+def browser(client: Client) -> Client:
+    client.force_login(make_admin())
+    return client
+
+
+def last(job: Job) -> tuple[str, str, str]:
+    with all_tenants(reason="test"):
+        event = JobEvent.objects.filter(job=job).latest("id")
+    return event.event, event.actor, event.reason
+
+
+def waiting() -> int:
+    with all_tenants(reason="test"):
+        return dead_letters.count(most=100)
+
+
+def dlq(*words: str) -> Any:
+    out = StringIO()
+    call_command("dlq", *words, "--json", stdout=out, stderr=StringIO())
+    return json.loads(out.getvalue())
+
+
+# --- The decision itself --------------------------------------------------------------
+
+
+def test_a_discarded_job_stays_dead_and_is_not_counted_until_restored():
+    job, other = make_dead_job("t1"), make_dead_job("t1")
+    with tenant_scope("t1"):
+        assert deciding.jobs_discard(job_ids=[job.pk]) == 1
+        assert deciding.jobs_discard(job_ids=[job.pk]) == 0
+    assert (reread(job).state, waiting()) == ("dead", 1)
+    with tenant_scope("t1"):
+        assert deciding.jobs_restore(job_ids=[job.pk, other.pk]) == 1
+    assert waiting() == 2
+    assert last(job)[0] == "restored"
+
+
+def test_a_discarded_job_that_is_retried_is_decided_about_anew():
+    job = make_dead_job("t1")
+    with tenant_scope("t1"):
+        deciding.jobs_discard(job_ids=[job.pk])
+        assert deciding.jobs_revive(job_ids=[job.pk]) == 1
+    found = reread(job)
+    assert (found.state, found.discarded_at) == ("queued", None)
+
+
+def test_only_dead_jobs_are_discarded_and_only_those_in_scope():
+    queued, foreign = make_job("t1"), make_dead_job("t2")
+    with tenant_scope("t1"):
+        assert deciding.jobs_discard(job_ids=[queued.pk, foreign.pk]) == 0
+    assert reread(foreign).discarded_at is None
+
+
+# --- In the admin ---------------------------------------------------------------------
+
+
+def test_discarding_asks_for_a_reason_and_keeps_it(browser: Client):
+    job = make_dead_job("t1")
+    page = f"{LIST}{job.pk}/discard/"
+    assert "Discard 1 dead letter(s)?" in browser.get(page).content.decode()
+    again = browser.post(page, {"confirmed": "yes", "reason": "  "})
+    assert "Discard 1 dead letter(s)?" in again.content.decode()
+    assert reread(job).discarded_at is None
+    done = browser.post(page, {"confirmed": "yes", "reason": "sent anew"})
+    assert done["Location"] == f"/admin/jobs/job/{job.pk}/change/"
+    assert last(job) == ("discarded", "staff operator", "sent anew")
+    assert str(job.pk) not in browser.get(LIST).content.decode()
+    discarded = browser.get(f"{LIST}?decision=discarded").content.decode()
+    assert str(job.pk) in discarded
+    assert "Discard all" not in discarded
+    assert "Restore" in browser.get(f"{LIST}{job.pk}/change/").content.decode()
+
+
+def test_all_that_match_are_discarded_and_a_selection_restored(browser: Client):
+    jobs = [make_dead_job("t1"), make_dead_job("t1"), make_dead_job("t2")]
+    form = {"confirmed": "yes", "reason": "old"}
+    browser.post(f"{LIST}discard/?tenant__slug__exact=t1", form)
+    browser.post(f"{LIST}discard/?fingerprint=none-has-it", form)
+    discarded = [reread(job).discarded_at is not None for job in jobs]
+    assert discarded.count(True) >= 2
+    chosen = {"action": "restore_selected", "_selected_action": [str(jobs[0].pk)]}
+    browser.post(f"{LIST}?decision=discarded", chosen | {"confirmed": "yes"})
+    assert reread(jobs[0]).discarded_at is None
+    assert reread(jobs[1]).discarded_at is not None
+
+
+def test_who_may_retry_may_not_discard(client: Client):
+    job = make_dead_job("t1")
+    user = User.objects.create_user("retrier", is_staff=True)
+    names = ["view_deadletter", "retry_deadletter"]
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client.force_login(user)
+    assert "Discard" not in client.get(f"{LIST}{job.pk}/change/").content.decode()
+    form = {"confirmed": "yes", "reason": "x"}
+    assert client.post(f"{LIST}{job.pk}/discard/", form).status_code == 403
+    assert reread(job).discarded_at is None
+
+
+# --- manage.py dlq --------------------------------------------------------------------
+
+
+def test_ls_and_show_tell_what_died_of_what():
+    first = make_dead_job("t1", code="bad_file")
+    second = make_dead_job("t2")
+    assert [letter["id"] for letter in dlq("ls")] == [str(second.pk), str(first.pk)]
+    assert [letter["code"] for letter in dlq("ls", "--tenant", "t1")] == ["bad_file"]
+    assert dlq("ls", "--code", "no_such") == []
+    assert {group["jobs"] for group in dlq("ls", "--groups")} == {2}
+    shown = dlq("show", str(first.pk))
+    assert (shown["code"], shown["attempts"][0]["outcome"]) == ("bad_file", "failed")
+    assert [entry[1] for entry in shown["log"]][-1] == "buried"
+    with pytest.raises(CommandError, match="There is no dead letter"):
+        dlq("show", str(make_job("t1").pk))
+
+
+def test_retry_and_discard_want_a_yes_for_many_and_a_reason():
+    jobs = [make_dead_job("t1") for _ in range(3)]
+    assert dlq("retry", "--tenant", "t1", "--dry-run") == {"would": 3}
+    with pytest.raises(CommandError, match="That is 3 jobs"):
+        dlq("retry", "--tenant", "t1")
+    with pytest.raises(CommandError, match="Say why"):
+        dlq("discard", str(jobs[0].pk))
+    assert [reread(job).state for job in jobs] == ["dead"] * 3
+    assert dlq("discard", str(jobs[0].pk), "--reason", "old") == {"done": 1}
+    event, actor, reason = last(jobs[0])
+    assert (event, reason) == ("discarded", "old")
+    assert actor.endswith("by manage.py dlq")
+    assert dlq("retry", "--tenant", "t1", "--yes") == {"done": 2}
+    assert [reread(job).state for job in jobs] == ["dead", "queued", "queued"]
+    assert dlq("restore", "--tenant", "t1") == {"done": 1}
+    assert waiting() == 1
+
+
+def test_a_job_that_is_no_dead_letter_stops_everything():
+    dead, queued = make_dead_job("t1"), make_job("t1")
+    with pytest.raises(CommandError, match=f"No dead letters: {queued.pk}"):
+        dlq("retry", str(dead.pk), str(queued.pk), "--yes")
+    assert reread(dead).state == "dead"
