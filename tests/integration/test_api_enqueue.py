@@ -103,6 +103,7 @@ def test_an_ingest_is_accepted(owner: APIClient):
         "dispatched_at": None,
         "started_at": None,
         "finished_at": None,
+        "cancel_requested_at": None,
         "attempts": [],
         "result": None,
         "error": None,

@@ -122,6 +122,7 @@ def test_the_description_is_served_and_valid(visitor: Client, settings: Any):
     assert set(served["paths"]) == {
         *("/enqueue/ingest", "/enqueue/sleep", "/jobs", "/jobs/{job_id}"),
         *("/jobs/{job_id}/rejects", "/jobs/{job_id}/conflicts"),
+        "/jobs/{job_id}/cancel",
     }
     (scheme,) = served["components"]["securitySchemes"].values()
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
