@@ -8,7 +8,7 @@ CHECKS := lint types contracts migrations test
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-runtime demo up chaos $(CHECKS) check lock clean \
-	crash-points mutants bench bench-core bench-dispatcher bench-sim
+	crash-points mutants bench bench-core bench-dead-letters bench-dispatcher bench-sim
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -80,6 +80,9 @@ bench-sim: venv-runtime ## Run the scheduler beside other policies in simulated 
 
 bench-dispatcher: venv ## Lead over a million queued jobs of 10,000 tenants: memory, start, decisions
 	@$(SERVICES) --only postgresql --only redis --only rabbitmq -- $(PY) -m benchmarks.dispatcher_scale $(ARGS)
+
+bench-dead-letters: venv ## Read the admin over 10,000 dead letters, and retry them: times and queries
+	@$(SERVICES) --only postgresql --only redis --only rabbitmq -- $(PY) -m benchmarks.dead_letters $(ARGS)
 
 lock: venv ## Compile the .in files to .txt with hashes (ARGS=--upgrade for newer versions)
 	@for name in requirements requirements-dev benchmarks/requirements; do \

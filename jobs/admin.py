@@ -1,6 +1,6 @@
 """Screens of the ledger, all read-only; jobs and dead letters are beside
-(jobs/job_admin.py, jobs/dead_letters_admin.py, jobs/dead_messages_admin.py), and the
-switches (jobs/switches_admin.py)."""
+(jobs/job_admin.py, jobs/dead_letters_admin.py, jobs/bulk_admin.py,
+jobs/dead_messages_admin.py), and the switches (jobs/switches_admin.py)."""
 
 from datetime import timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from unfold.contrib.filters.admin import (
 )
 
 from jobs import (  # noqa: F401  (they register screens)
+    bulk_admin,
     dead_letters_admin,
     dead_messages_admin,
     job_admin,

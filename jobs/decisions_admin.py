@@ -9,19 +9,26 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
+from jobs.bulk import MOST_PER_SECOND, PER_SECOND, bulk_start
 from jobs.deciding import jobs_discard, jobs_restore, jobs_revive
-from jobs.models import DeadLetter
+from jobs.models import BulkDecision, DeadLetter
 from tenants.acting import acting
 from tenants.adminkit import change_url, log_change
 
 #: Jobs named on the page that asks; the rest is counted.
 PREVIEWED: Final = 10
+#: Jobs that are decided about in the request; for more there is jobs/bulk.py.
+AT_ONCE: Final = 200
+MOST_CRITERIA: Final = 500
+#: Parameters of a list that choose no rows, as Django names them.
+_NO_FILTERS: Final = frozenset({"p", "o", "all", "e", "_changelist_filters"})
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Something to be decided about dead letters, and its words; {n} is how many."""
 
+    name: str
     permission: str
     title: str
     question: str
@@ -38,6 +45,7 @@ class Decision:
 
 DECISIONS: Final = {
     "retry": Decision(
+        name="retry",
         permission="retry_deadletter",
         title="Retry dead letters",
         question="Queue {n} dead letter(s) again? Each gets all its attempts back and "
@@ -48,6 +56,7 @@ DECISIONS: Final = {
         apply=jobs_revive,
     ),
     "discard": Decision(
+        name="discard",
         permission="discard_deadletter",
         title="Discard dead letters",
         question="Discard {n} dead letter(s)? They stay dead and leave this list; "
@@ -59,6 +68,7 @@ DECISIONS: Final = {
         needs_reason=True,
     ),
     "restore": Decision(
+        name="restore",
         permission="discard_deadletter",
         title="Restore dead letters",
         question="Put {n} discarded job(s) back among the dead letters?",
@@ -85,13 +95,46 @@ def decide(
     why = " ".join(request.POST.get("reason", "").split())
     if "confirmed" not in request.POST or (decision.needs_reason and not why):
         return _ask(screen, request, rows, decision, hidden)
-    ids = list(rows.order_by().values_list("pk", flat=True))
-    noted = f"{decision.noted} {why}".strip()
-    log_change(request, DeadLetter.objects.filter(pk__in=ids), noted)
+    ids = list(rows.order_by().values_list("pk", flat=True)[: AT_ONCE + 1])
     with acting(why=why):
+        if len(ids) > AT_ONCE:
+            return _start(request, rows, decision)
+        noted = f"{decision.noted} {why}".strip()
+        log_change(request, DeadLetter.objects.filter(pk__in=ids), noted)
         done = decision.apply(job_ids=ids)
     screen.message_user(request, decision.said.format(n=f"{done:,}"))
     return HttpResponseRedirect(back)
+
+
+def _start(
+    request: HttpRequest, rows: QuerySet[DeadLetter], decision: Decision
+) -> HttpResponse:
+    """Have the dispatcher do it, and lead to the page that shows how far it is."""
+    bulk = bulk_start(
+        decision=decision.name,
+        letters=rows,
+        criteria=_criteria(request),
+        per_second=_speed(request),
+    )
+    log_change(request, BulkDecision.objects.filter(pk=bulk.pk), decision.noted)
+    return HttpResponseRedirect(change_url(bulk, bulk.pk))
+
+
+def _criteria(request: HttpRequest) -> str:
+    """Return in words which letters were meant."""
+    if request.POST.get("select_across") == "0":
+        return "the selected"
+    named = [
+        f"{name.partition('__')[0]} {value}"
+        for name, value in request.GET.items()
+        if value and name not in _NO_FILTERS
+    ]
+    return ", ".join(named)[:MOST_CRITERIA] or "all"
+
+
+def _speed(request: HttpRequest) -> int:
+    given = request.POST.get("per_second", "")
+    return int(given) if given.isascii() and given.isdigit() else PER_SECOND
 
 
 def _ask(
@@ -117,6 +160,9 @@ def _ask(
         "more_rows": max(0, total - PREVIEWED),
         "hidden": hidden,
         "asks_reason": True,
+        "asks_speed": total > AT_ONCE,
+        "per_second": PER_SECOND,
+        "most_per_second": MOST_PER_SECOND,
         "needs_reason": decision.needs_reason,
         "submit_text": decision.button.format(n=f"{total:,}"),
     }

@@ -22,6 +22,7 @@ from kombu.exceptions import KombuError
 from fairshare.estimator import CostEstimator
 from jobs import (
     backlog,
+    bulk,
     handlers,
     leadership,
     ledger,
@@ -62,6 +63,8 @@ SWEEP_SECONDS: Final = 0.1
 IDLE_WAIT_SECONDS: Final = 0.5
 #: How often workers are told who waits.
 PRESSURE_SECONDS: Final = 0.2
+#: How often a little of the bulk decisions is carried out.
+BULK_SECONDS: Final = 0.5
 #: Pause after a broker that was away.
 BROKER_SECONDS: Final = 0.5
 #: When a turn serves no more pools.
@@ -93,6 +96,7 @@ class Dispatcher:
                 Chore(snapshots.SNAPSHOT_SECONDS, self._keep_snapshots),
                 Chore(SWEEP_SECONDS, self._sweep_lines),
                 Chore(PRESSURE_SECONDS, self._tell_workers),
+                Chore(BULK_SECONDS, self._decide_in_bulk),
             ]
         )
         self._next_collection = 0.0
@@ -315,6 +319,10 @@ class Dispatcher:
             if ended.state == State.DEAD:
                 handlers.end_unfinished(ended.kind, ended.job_id)
         self.lines.want(ended.tenant for ended in (*lost, *stuck, *due))
+
+    def _decide_in_bulk(self, elapsed: float) -> None:
+        with all_tenants(reason="bulk decisions"):
+            bulk.bulk_step(elapsed_seconds=min(elapsed, ROUND_SECONDS))
 
     # --- Dispatch ---------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The ledger: Job, Attempt, UsageEvent; and who works on it: LeaderLease, Worker.
 
-Beside it DeadMessage: what came from the broker and names no job that is known.
+Beside it BulkDecision: what a person decided about many dead letters; and DeadMessage:
+what came from the broker and names no job that is known.
 """
 
 import os
@@ -398,6 +399,56 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class BulkDecision(models.Model):
+    """A decision about many dead letters; jobs/bulk.py carries it out in time.
+
+    Of many tenants, so no tenant owns it: platform staff alone sees it.
+    """
+
+    class Decision(models.TextChoices):
+        RETRY = "retry"
+        DISCARD = "discard"
+        RESTORE = "restore"
+
+    decision = models.TextField(choices=Decision.choices)
+    #: Which letters were meant, in words.
+    criteria = models.TextField()
+    reason = models.TextField(blank=True)
+    decided_by = models.TextField()
+    per_second = models.PositiveIntegerField()
+    total_count = models.PositiveIntegerField(default=0, db_default=0)
+    done_count = models.PositiveIntegerField(default=0, db_default=0)
+    #: Jobs that were not as they had been any more when their turn came.
+    passed_over_count = models.PositiveIntegerField(default=0, db_default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "bulk decision"
+        indexes: ClassVar = [
+            models.Index(
+                "id", name="bulk_decision_open", condition=Q(finished_at=None)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.decision} of {self.criteria}"
+
+
+class BulkItem(models.Model):
+    """A job that a bulk decision has still to come to."""
+
+    pk = models.CompositePrimaryKey("bulk_id", "job_id")
+    bulk = models.ForeignKey(
+        BulkDecision, on_delete=models.CASCADE, related_name="items", db_index=False
+    )
+    job_id = models.UUIDField()
+
+    def __str__(self) -> str:
+        return f"{self.job_id} of {self.bulk_id}"
 
 
 class DeadMessage(models.Model):

@@ -21,6 +21,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         (
             ("Jobs", "work", "jobs_job"),
             ("Dead letters", "skull", "jobs_deadletter"),
+            ("Bulk decisions", "rule", "jobs_bulkdecision"),
             ("Dead messages", "mail_off", "jobs_deadmessage"),
             ("Attempts", "replay", "jobs_attempt"),
             ("Tenants", "domain", "tenants_tenant"),

@@ -18,6 +18,7 @@ from django_celery_results.models import TaskResult
 from ingestion.models import IngestedFile, KeptOutRow, Transaction
 from jobs.models import (
     Attempt,
+    BulkDecision,
     DeadLetter,
     DeadMessage,
     Job,
@@ -44,6 +45,7 @@ pytestmark = pytest.mark.django_db
 LEDGER: list[type[Model]] = [
     *(Job, DeadLetter, Attempt, UsageEvent, Worker, LeaderLease, IngestedFile),
     *(KeptOutRow, Transaction, Reconciliation, TaskResult, DeadMessage),
+    BulkDecision,
 ]
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
@@ -72,6 +74,7 @@ def rows(operator: User) -> None:
     make_transaction(make_file("t1", job=job))
     lead()
     DeadMessage.objects.create(queue="q", reason="invalid", size=1, body=b"x")
+    BulkDecision.objects.create(decision="retry", criteria="all", per_second=1)
     with all_tenants(reason="test"):
         api_key_create(slug="t1", now=timezone.now())
         Membership.objects.create(tenant_id="t1", user=operator)

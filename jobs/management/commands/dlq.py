@@ -1,5 +1,10 @@
-"""`manage.py dlq`: the dead letters, from a terminal."""
+"""`manage.py dlq`: the dead letters, from a terminal.
 
+Many are decided about a second's worth at a time, each in a transaction of its own;
+between two of them Ctrl-C stops cleanly.
+"""
+
+import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any, Final
@@ -9,14 +14,13 @@ from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
 from jobs import dead_letters
+from jobs.bulk import MOST_PER_SECOND, PER_SECOND
 from jobs.deciding import jobs_discard, jobs_restore, jobs_revive
 from jobs.models import Attempt, DeadLetter, JobEvent
 from tenants.acting import acting
 from tenants.management.product_command import ProductCommand, command_errors
 from tenants.scoping import all_tenants
 
-#: Jobs of one transaction; between two of them Ctrl-C stops cleanly.
-BATCH: Final = 500
 _APPLY: Final = {
     "retry": (jobs_revive, "queued again"),
     "discard": (jobs_discard, "discarded"),
@@ -45,6 +49,13 @@ class Command(ProductCommand):
             decide.add_argument("--reason", default="", help="one line for the log")
             decide.add_argument("--dry-run", action="store_true", help="only count")
             decide.add_argument("--yes", action="store_true", help="do not ask for it")
+            decide.add_argument(
+                "--per-second",
+                type=int,
+                default=PER_SECOND,
+                metavar="N",
+                help=f"jobs a second, at most {MOST_PER_SECOND:,} ({PER_SECOND})",
+            )
             self.add_common_arguments(decide)
 
     def handle(self, *_: Any, action: str, as_json: bool, **options: Any) -> None:
@@ -94,34 +105,53 @@ class Command(ProductCommand):
         reason: str,
         dry_run: bool,
         yes: bool,
+        per_second: int,
         **options: Any,
     ) -> tuple[str, Any]:
-        apply, done = _APPLY[action]
+        done = _APPLY[action][1]
         if action == "discard" and not reason and not dry_run:
             raise CommandError("Say why, with --reason: it is kept in the jobs' log.")
-        with all_tenants(reason=f"manage.py dlq {action}"):
-            rows = dead_letters.dead() if jobs else dead_letters.undecided()
-            if action == "restore":
-                rows = dead_letters.dead().exclude(discarded_at=None)
-            rows = rows.filter(pk__in=jobs) if jobs else _filtered(rows, options)
-            ids = list(rows.order_by("id").values_list("pk", flat=True))
-        if jobs and len(ids) < len(set(jobs)):
-            missing = ", ".join(str(job) for job in jobs if job not in ids)
-            raise CommandError(f"No dead letters: {missing}. Nothing was done.")
+        if not 1 <= per_second <= MOST_PER_SECOND:
+            raise CommandError(f"--per-second is from 1 to {MOST_PER_SECOND:,}.")
+        ids = _meant(action, jobs, options)
         if dry_run:
             return f"{len(ids):,} would be {done}.", {"would": len(ids)}
         if len(ids) > 1 and not yes:
             raise CommandError(
                 f"That is {len(ids):,} jobs. Say --yes to have them {done}."
             )
-        total = 0
-        for start in range(0, len(ids), BATCH):
-            batch = ids[start : start + BATCH]
-            with acting(why=reason), all_tenants(reason=f"manage.py dlq {action}"):
-                total += apply(job_ids=batch)
-            if len(ids) > BATCH:
-                self.stderr.write(f"{total:,} of {len(ids):,} {done}")
+        with acting(why=reason):
+            total = self._carry_out(action, ids, per_second)
         return f"{total:,} {done}.", {"done": total}
+
+    def _carry_out(self, action: str, ids: list[UUID], per_second: int) -> int:
+        apply, done = _APPLY[action]
+        total = 0
+        for start in range(0, len(ids), per_second):
+            if start:
+                time.sleep(1)
+            with all_tenants(reason=f"manage.py dlq {action}"):
+                total += apply(job_ids=ids[start : start + per_second])
+            if len(ids) > per_second:
+                self.stderr.write(f"{total:,} of {len(ids):,} {done}")
+        return total
+
+
+def _meant(action: str, jobs: list[UUID], options: dict[str, Any]) -> list[UUID]:
+    """Return the dead letters that were named, or all that the filters let through.
+
+    Raises CommandError if one of those named is no dead letter.
+    """
+    with all_tenants(reason=f"manage.py dlq {action}"):
+        rows = dead_letters.dead() if jobs else dead_letters.undecided()
+        if action == "restore":
+            rows = dead_letters.dead().exclude(discarded_at=None)
+        rows = rows.filter(pk__in=jobs) if jobs else _filtered(rows, options)
+        ids = list(rows.order_by("id").values_list("pk", flat=True))
+    if jobs and len(ids) < len(set(jobs)):
+        missing = ", ".join(str(job) for job in jobs if job not in ids)
+        raise CommandError(f"No dead letters: {missing}. Nothing was done.")
+    return ids
 
 
 def _add_filters(parser: ArgumentParser) -> None:
