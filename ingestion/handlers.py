@@ -18,11 +18,13 @@ from django.db.models.functions import Now
 from ingestion import artifacts, loader, sample, storage
 from ingestion.loader import Counts, Target
 from ingestion.models import IngestedFile, KeptOutRow
+from ingestion.payloads import IngestPayload
 from ingestion.sources.base import Position, Reader, Record, SourceError
 from ingestion.sources.registry import UnknownSourceError, reader_get
 from ingestion.storage import StoredObject
 from jobs.errors import PermanentError, RetryableError
 from jobs.handlers import Assignment, Checkpoint, JSONDict, Kind, Step
+from jobs.payloads import checked_by
 
 logger = logging.getLogger(__name__)
 
@@ -201,4 +203,5 @@ INGEST = Kind(
     prior_us=2_000_000,
     on_unfinished=mark_failed,
     sample=sample.put,
+    check_payload=checked_by(IngestPayload),
 )

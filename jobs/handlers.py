@@ -92,6 +92,9 @@ class Kind:
     #: Prepares what a small job of this kind needs for a tenant and returns its
     #: payload: small, but of several steps. The crash points are taken from it.
     sample: Callable[[str], JSONDict] | None = None
+    #: Returns a tenant's payload as the handler reads it, or raises PayloadError
+    #: (jobs/payloads.py). Without it the payload of a dead job cannot be edited.
+    check_payload: Callable[[str, JSONDict], JSONDict] | None = None
 
 
 class UnknownKindError(LookupError):
