@@ -1,7 +1,6 @@
 """The HTTP API of jobs: follow one, list them, and enqueue the synthetic kind."""
 
 import re
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -13,13 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs.cancelling import jobs_cancel
-from jobs.fields import (
-    NameField,
-    StrictCharField,
-    StrictIntegerField,
-    StrictNumberField,
-    StrictSerializer,
-)
+from jobs.fields import StrictCharField, StrictSerializer
 from jobs.models import Job
 from jobs.paging import JobsQuery
 from jobs.selectors import UnknownJobError, job_get
@@ -31,6 +24,7 @@ from jobs.serializers import (
     accepted,
 )
 from jobs.services import job_enqueue
+from jobs.synthetic import SleepPayload
 from jobs.waits import is_waiting, wait_of
 from tenants.acting import acting
 from tenants.auth import principal_of
@@ -139,26 +133,8 @@ def job_or_404(text: str) -> Job:
         raise NotFound("There is no such job.") from None
 
 
-class SleepInput(EnqueueInput):
+class SleepInput(EnqueueInput, SleepPayload):
     """A job of known cost, which fails as asked."""
-
-    seconds = StrictNumberField(
-        min_value=0, max_value=3600, help_text="How long to sleep in all."
-    )
-    steps = StrictIntegerField(
-        min_value=1, max_value=10_000, default=1, help_text="Checkpoints on the way."
-    )
-    fail = NameField(  # type: ignore[assignment] # a field, not the method
-        choices=["retryable", "permanent", "kill"],
-        required=False,
-        help_text="How to end, after the last step; `kill` ends the worker's process.",
-    )
-
-    def payload(self) -> dict[str, Any]:
-        """Return what the handler reads."""
-        names = ("seconds", "steps", "fail")
-        values = self.validated_data
-        return {name: values[name] for name in names if name in values}
 
 
 class EnqueueSleepView(APIView):
