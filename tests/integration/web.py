@@ -51,9 +51,9 @@ def database_url(port: int | None = None) -> str:
     """Return the URL of the test's database, or of a line to it at another port."""
     told = connection.settings_dict
     login = f"{quote(told['USER'])}:{quote(told['PASSWORD'])}"
-    host = (
-        f"{HOST}:{port}" if port else f"{told['HOST'] or HOST}:{told['PORT'] or 5432}"
-    )
+    # It may be the folder of a socket.
+    own = f"{quote(told['HOST'] or HOST, safe='')}:{told['PORT'] or 5432}"
+    host = f"{HOST}:{port}" if port else own
     return f"postgresql://{login}@{host}/{told['NAME']}"
 
 
