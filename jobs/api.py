@@ -1,6 +1,5 @@
 """The HTTP API of jobs: follow one, list them, and enqueue the synthetic kind."""
 
-import re
 from uuid import UUID
 
 from django.conf import settings
@@ -12,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs.cancelling import jobs_cancel
-from jobs.fields import StrictCharField, StrictSerializer
+from jobs.fields import CANONICAL_ID, StrictCharField, StrictSerializer
 from jobs.models import Job
 from jobs.paging import JobsQuery
 from jobs.selectors import UnknownJobError, job_get
@@ -117,16 +116,13 @@ class CancelJobView(APIView):
             return accepted(job_or_404(job_id))
 
 
-_CANONICAL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-
-
 def job_or_404(text: str) -> Job:
     """Return the job in view with this id; call it inside a scope.
 
     Raises NotFound, alike for an unknown id and for a text that is none.
     """
     try:
-        if not _CANONICAL_ID.fullmatch(text):
+        if not CANONICAL_ID.fullmatch(text):
             raise UnknownJobError(text)
         return job_get(job_id=UUID(text))
     except UnknownJobError:
