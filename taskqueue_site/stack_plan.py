@@ -54,11 +54,12 @@ def product_plan(
 
 
 def _programs(host: str, port: int, concurrency: int) -> list[Program]:
-    # What brings new work stops first, so that the workers end what they have.
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     drain = settings.DRAIN_SECONDS + _LEAVE_SECONDS
     return [
-        Program("web", web(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")),
-        Program("dispatcher", manage("dispatch")),
+        Program("web", web(address), stop_rank=1),
+        # Nothing more is published for workers that are about to leave.
+        Program("dispatcher", manage("dispatch"), stop_rank=0),
         Program(
             "worker",
             manage("worker", "--pool", "shared", "--concurrency", str(concurrency)),
@@ -71,10 +72,7 @@ def _programs(host: str, port: int, concurrency: int) -> list[Program]:
             stop_rank=1,
             patience=drain,
         ),
-        Program(
-            "beat",
-            beat(),
-        ),
+        Program("beat", beat(), stop_rank=1),
     ]
 
 

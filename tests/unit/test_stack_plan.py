@@ -9,7 +9,7 @@ from taskqueue_site.stack_plan import product_plan
 
 
 @pytest.mark.parametrize("drain_seconds", [0, 10, 600])
-def test_workers_end_last_and_have_longer_than_their_jobs(
+def test_workers_have_longer_than_their_jobs_and_nothing_new(
     tmp_path: Path, settings: Any, drain_seconds: int
 ) -> None:
     settings.DRAIN_SECONDS = drain_seconds
@@ -21,4 +21,4 @@ def test_workers_end_last_and_have_longer_than_their_jobs(
         ranks.setdefault(program.stop_rank, set()).add(program.name)
         if program.name in ("worker", "maintenance"):
             assert program.patience > drain_seconds
-    assert ranks == {0: {"web", "dispatcher", "beat"}, 1: {"worker", "maintenance"}}
+    assert ranks == {0: {"dispatcher"}, 1: {"web", "worker", "maintenance", "beat"}}
