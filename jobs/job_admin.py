@@ -293,6 +293,7 @@ class JobAdmin(JobScreens):
         chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
         hidden = [(ACTION_CHECKBOX_NAME, pk) for pk in chosen]
         hidden += [("action", "cancel_selected")]
+        hidden += [("select_across", request.POST.get("select_across", "0"))]
         return cancel_admin.cancel(
             self, request, Job.objects.filter(pk__in=rows.values("pk")), hidden
         )
