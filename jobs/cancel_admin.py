@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -14,6 +14,7 @@ from jobs.models import Job
 from jobs.sweeps import Ended
 from tenants.acting import acting
 from tenants.adminkit import change_url, log_change
+from tenants.models import line_of
 
 #: Jobs named on the page that asks; the rest is counted.
 PREVIEWED: Final = 10
@@ -46,7 +47,11 @@ def cancel(
     left = meant.count() - len(jobs) if len(jobs) == MOST else 0
     if "confirmed" not in request.POST:
         return _ask(screen, request, jobs, left, hidden)
-    why = request.POST.get("reason", "").strip()
+    try:
+        why = line_of("reason", request.POST.get("reason", ""))
+    except ValidationError as error:
+        screen.message_user(request, " ".join(error.messages), messages.ERROR)
+        return _ask(screen, request, jobs, left, hidden)
     ids = [job.pk for job in jobs]
     log_change(request, Job.objects.filter(pk__in=ids), f"Cancelled. {why}".strip())
     with acting(why=why):
@@ -86,8 +91,7 @@ def _ask(
         **screen.admin_site.each_context(request),
         "title": "Cancel jobs",
         "opts": screen.opts,
-        "question": f"Cancel {which}? A cancelled job does not come back."
-        f"{running}",
+        "question": f"Cancel {which}? A cancelled job does not come back.{running}",
         "rows": [
             (f"{job.kind} of {job.tenant_id} · {job.state}", change_url(job, job.pk))
             for job in jobs[:PREVIEWED]

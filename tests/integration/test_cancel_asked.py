@@ -77,8 +77,11 @@ def test_a_job_of_another_tenant_is_not_there():
     assert reread(job).state == "queued"
 
 
-@pytest.mark.parametrize("body", [{"reason": 7}, {"reason": "x" * 201}, {"why": "x"}])
-def test_a_body_of_another_shape_is_refused(body: dict[str, object]):
+@pytest.mark.parametrize(
+    "body",
+    [{"reason": 7}, {"reason": "x" * 201}, {"reason": "\x1b[2J"}, {"why": "x"}, [], 0],
+)
+def test_a_body_of_another_shape_is_refused(body: Any):
     job = make_job("t1")
     answer = client_of("t1").post(f"/jobs/{job.pk}/cancel", body, format="json")
     assert_problem(answer, 400, "invalid")
@@ -166,6 +169,16 @@ def test_more_than_one_answer_can_cancel_is_said_before_and_after(
     assert "2 job(s) cancelled; 3 more are not cancelled" in done
     assert [reread(job).state for job in jobs] == ["cancelled"] * 2 + ["queued"] * 3
     assert LogEntry.objects.count() == 2
+
+
+@pytest.mark.parametrize("reason", ["x" * 201, "\x1b[2J"])
+def test_a_reason_that_is_no_line_asks_again(browser: Client, reason: str):
+    job = make_job("t1")
+    answer = {"confirmed": "yes", "reason": reason}
+    told = browser.post(f"{JOBS}{job.pk}/cancel/", answer).content.decode()
+    assert "Use one line of at most 200 printable characters." in told
+    assert "Cancel 1 job(s)?" in told
+    assert reread(job).state == "queued"
 
 
 def test_a_job_is_cancelled_from_its_page_which_tells_the_story(browser: Client):
