@@ -9,7 +9,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from jobs.models import Switch
-from tenants.adminkit import ModelAdmin, moment, pill
+from tenants.adminkit import ChangesOnly, ModelAdmin, moment, pill
 
 if TYPE_CHECKING:
     from django.forms import TextInput
@@ -26,7 +26,7 @@ _HELP: Final = {
 
 
 @admin.register(Switch)
-class SwitchAdmin(ModelAdmin):
+class SwitchAdmin(ChangesOnly, ModelAdmin):
     """What may happen to the jobs of a kind or a pool."""
 
     list_display = ("scope", "name", "status", "reason", "changed")
@@ -36,6 +36,7 @@ class SwitchAdmin(ModelAdmin):
         *("scope", "name", "is_accepting", "is_dispatching", "is_scheduling"),
         "reason",
     )
+    saved_too = ("changed_at",)
     changed = moment("changed_at", "Changed")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
