@@ -201,7 +201,7 @@ def _why(job: Job, now: datetime) -> _Why:
     return _Why(
         label="unknown" if name is None else name.replace("_", " "),
         tone=_LOUD.get(name, "queued"),
-        sentence=wait.sentence,
+        sentence=wait.for_staff,
         remedy=_REMEDIES.get(name, "").format(pool=wait.pool),
         is_of_tenant=name in (WaitsFor.PAUSED, WaitsFor.CAP, WaitsFor.RATE),
         figures=_figures(wait, now),

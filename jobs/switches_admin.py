@@ -9,6 +9,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from jobs.models import Switch
+from jobs.switches import forget_reason
 from tenants.adminkit import ChangesOnly, ModelAdmin, moment, pill
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _HELP: Final = {
     "is_accepting": "New jobs are taken. Off: the API answers 503 not_accepting.",
     "is_dispatching": "Queued jobs are handed to workers; what runs goes on.",
     "is_scheduling": "Scheduled jobs are queued at their time; retries always.",
-    "reason": "One line, shown where the jobs wait.",
+    "reason": "One line, shown to staff where the jobs wait.",
 }
 
 
@@ -55,9 +56,10 @@ class SwitchAdmin(ChangesOnly, ModelAdmin):
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: Any, obj: Any, form: Any, change: Any) -> None:
-        """Note when it was turned."""
+        """Note when it was turned; with everything on no reason is left."""
         obj.changed_at = timezone.now()
         super().save_model(request, obj, form, change)
+        forget_reason(obj)
 
     @admin.display(description="Off")
     def status(self, switch: Switch) -> SafeString:

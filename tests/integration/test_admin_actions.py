@@ -220,6 +220,11 @@ def test_saving_a_kinds_switches_leaves_one_that_was_turned_meanwhile(browser: C
         saved = Switch.objects.get()
     assert (saved.is_accepting, saved.is_scheduling) == (False, False)
     assert (saved.reason, saved.changed_at > switch.changed_at) == ("slow", True)
+    on = {"is_accepting": "on", "is_scheduling": "on"}
+    form = form_of(browser.get(page).content.decode()) | on
+    assert browser.post(page, form).status_code == 302
+    with all_tenants(reason="test"):
+        assert Switch.objects.get().reason == ""
 
 
 def test_turning_one_switch_of_a_tenant_does_not_turn_the_other_back(
