@@ -299,7 +299,8 @@ class JobAdmin(JobScreens):
         )
 
     def cancel_one(self, request: HttpRequest, job_id: UUID) -> HttpResponse:
-        """Cancel one job from its page."""
+        """Cancel one job from its page. Raises Http404."""
+        get_object_or_404(Job, pk=job_id)
         back = change_url(Job, job_id)
         answer = cancel_admin.cancel(
             self, request, Job.objects.filter(pk=job_id), [], back=back

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -103,6 +104,18 @@ def test_a_filter_that_does_not_exist_retries_nothing(browser: Client):
     done = browser.post(f"{DEAD_LETTERS}retry/?fingerprnt=aaaa", YES, follow=True)
     assert "nothing was done" in done.content.decode()
     assert states(job) == ["dead"]
+
+
+@pytest.mark.parametrize("name", ["retry", "discard", "restore"])
+def test_nothing_is_decided_about_a_job_that_does_not_exist(browser: Client, name: str):
+    address = f"{DEAD_LETTERS}{UUID(int=7)}/{name}/"
+    assert browser.get(address).status_code == 404
+    assert browser.post(address, YES | {"reason": "x"}).status_code == 404
+
+
+def test_a_job_that_does_not_exist_is_not_cancelled(browser: Client):
+    address = f"/admin/jobs/job/{UUID(int=7)}/cancel/"
+    assert browser.post(address, YES).status_code == 404
 
 
 @pytest.mark.parametrize("where", ["", "retry/", "{job}/retry/"])
