@@ -79,7 +79,7 @@ class SourceFilter(_ChoiceFilter):
 
     def lookups(self, *_: Any) -> list[tuple[str, str]]:
         """Return the registered sources."""
-        return [(name, name) for name in sorted(registry.READERS)]
+        return [(name, name) for name in sorted(registry.SOURCES)]
 
 
 class StatusFilter(_ChoiceFilter):

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from ingestion.selectors import Artifact, NoArtifactError, artifact_key
-from ingestion.sources.registry import UnknownSourceError, reader_get
+from ingestion.sources.registry import UnknownSourceError, source_get
 from ingestion.storage import (
     ObjectChangedError,
     ObjectMissingError,
@@ -64,7 +64,7 @@ class IngestInput(EnqueueInput):
     def validate_source(self, value: str) -> str:
         """Refuse a source that no reader exists for."""
         try:
-            reader_get(value)
+            source_get(value)
         except UnknownSourceError as error:
             raise serializers.ValidationError(
                 str(error), code="unknown_source"

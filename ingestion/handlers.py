@@ -1,8 +1,8 @@
 """The `ingest` kind: a stored file becomes rows of `fintech_transactions`.
 
 Steps: register the file, load it chunk by chunk, close it. The checkpoint holds the
-file's row, the pinned object, the position in it and the counts so far, so that a new
-attempt goes on with the next row.
+file's row, the pinned object and the position in it, so that a new attempt goes on with
+the next row; what became of the rows so far is beside the parts (ingestion/parts.py).
 """
 
 import logging
@@ -15,19 +15,21 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models.functions import Now
 
-from ingestion import artifacts, loader, sample, storage
-from ingestion.loader import Counts, Target
-from ingestion.models import IngestedFile, KeptOutRow
-from ingestion.sources.base import Position, Reader, Record, SourceError
-from ingestion.sources.registry import UnknownSourceError, reader_get
+from ingestion import artifacts, sample, storage
+from ingestion.loader import Target
+from ingestion.models import FilePart, IngestedFile, KeptOutRow
+from ingestion.parts import Parts
+from ingestion.reading import Ahead, Chunk, chunks
+from ingestion.sources.base import Position, Source, SourceError
+from ingestion.sources.registry import UnknownSourceError, source_get
 from ingestion.storage import StoredObject
 from jobs.errors import PermanentError, RetryableError
 from jobs.handlers import Assignment, Checkpoint, JSONDict, Kind, Step
 
 logger = logging.getLogger(__name__)
 
-#: A chunk of long rows ends here: its rows are all in memory at once.
-CHUNK_BYTES: Final = 4 * 1024 * 1024
+#: A smaller file is not worth a second connection.
+SMALL_FILE_BYTES: Final = 1024 * 1024
 
 Steps = Generator[Step, Checkpoint, JSONDict]
 
@@ -38,9 +40,15 @@ class Progress:
 
     file_id: int
     item: StoredObject
+    #: Into how many parts its rows are dealt, from the first chunk to the last.
+    parts: int = 1
     chunk: int = 0
     position: Position | None = None
-    counts: Counts = Counts()  # noqa: RUF009 - frozen
+
+    @property
+    def offset(self) -> int:
+        """Return how many bytes of the file are loaded."""
+        return 0 if self.position is None else self.position.offset
 
     @classmethod
     def from_json(cls, state: JSONDict) -> Self:
@@ -49,9 +57,9 @@ class Progress:
         return cls(
             file_id=state["file_id"],
             item=StoredObject(**state["item"]),
+            parts=state["parts"],
             chunk=state["chunk"],
             position=None if position is None else Position.from_json(position),
-            counts=Counts(**state["counts"]),
         )
 
     def to_json(self) -> JSONDict:
@@ -59,17 +67,16 @@ class Progress:
         return {
             "file_id": self.file_id,
             "item": asdict(self.item),
+            "parts": self.parts,
             "chunk": self.chunk,
             "position": None if self.position is None else self.position.to_json(),
-            "counts": asdict(self.counts),
         }
 
     def checkpoint(self, **usage: int) -> Checkpoint:
         """Return the checkpoint of the step that led here."""
-        offset = 0 if self.position is None else self.position.offset
         return Checkpoint(
             state=self.to_json(),
-            done=offset,
+            done=self.offset,
             total=self.item.size,
             unit="bytes",
             usage={(meter, f"0:{self.chunk}"): used for meter, used in usage.items()},
@@ -102,8 +109,7 @@ def ingest(assignment: Assignment) -> Steps:
 
 
 def _ingest(assignment: Assignment) -> Steps:
-    source = assignment.payload["source"]
-    read = reader_get(source)
+    source = source_get(assignment.payload["source"])
     if assignment.checkpoint is None:
         key = storage.object_key(assignment.tenant, assignment.payload["s3_path"])
         item = storage.store().stat(key)
@@ -111,14 +117,16 @@ def _ingest(assignment: Assignment) -> Steps:
         progress = Progress.from_json(checkpoint.state)
     else:
         progress = Progress.from_json(assignment.checkpoint)
-    target = Target(assignment.tenant, source, progress.file_id)
-    for records in _chunks(read, progress):
-        checkpoint = yield partial(_load, target, progress, records)
-        progress = Progress.from_json(checkpoint.state)
+    target = Target(assignment.tenant, source.name, progress.file_id)
+    with Parts(assignment, target, progress.parts) as parts:
+        with Ahead(_chunks(source, progress, parts.until_line)) as found:
+            for chunk in found:
+                checkpoint = yield partial(_load, parts, target, progress, chunk)
+                progress = Progress.from_json(checkpoint.state)
+        counts = parts.counts
     paths = _write_artifacts(assignment, progress)
     yield partial(_close, progress, paths)
-    counts = asdict(progress.counts)
-    return {**counts, **{name: path or None for name, path in paths.items()}}
+    return {**asdict(counts), **{name: path or None for name, path in paths.items()}}
 
 
 def _register(assignment: Assignment, item: StoredObject) -> Checkpoint:
@@ -131,38 +139,28 @@ def _register(assignment: Assignment, item: StoredObject) -> Checkpoint:
         etag=item.etag,
         state=IngestedFile.State.LOADING,
     )
-    return Progress(file_id=file.pk, item=item).checkpoint()
+    parts = settings.INGEST_LOADERS if item.size > SMALL_FILE_BYTES else 1
+    return Progress(file_id=file.pk, item=item, parts=parts).checkpoint()
 
 
-def _chunks(read: Reader, progress: Progress) -> Iterator[list[Record]]:
-    resume = progress.position
-    offset = 0 if resume is None else resume.offset
-    records = read(storage.store().blocks(progress.item, offset), resume=resume)
-    for first in records:
-        chunk, end = [first], offset + CHUNK_BYTES
-        while chunk[-1].end_offset < end and len(chunk) < settings.INGEST_CHUNK_ROWS:
-            record = next(records, None)
-            if record is None:
-                break
-            chunk.append(record)
-        offset = chunk[-1].end_offset
-        yield chunk
-
-
-def _load(target: Target, progress: Progress, records: list[Record]) -> Checkpoint:
-    counts = loader.load(target, records)
-    before = 0 if progress.position is None else progress.position.offset
-    after = replace(
-        progress,
-        chunk=progress.chunk + 1,
-        position=records[-1].position,
-        counts=progress.counts + counts,
+def _chunks(source: Source, progress: Progress, until_line: int) -> Iterator[Chunk]:
+    blocks = storage.store().blocks(progress.item, progress.offset)
+    return chunks(
+        source.read(blocks, resume=progress.position),
+        parts=progress.parts,
+        most_rows=settings.INGEST_CHUNK_ROWS,
+        until_line=until_line,
     )
+
+
+def _load(parts: Parts, target: Target, progress: Progress, chunk: Chunk) -> Checkpoint:
+    parts.load(chunk)
+    after = replace(progress, chunk=progress.chunk + 1, position=chunk.position)
     IngestedFile.objects.filter(pk=target.file_id).update(
-        state=IngestedFile.State.LOADING, **asdict(after.counts)
+        state=IngestedFile.State.LOADING, **asdict(parts.counts)
     )
-    size = records[-1].end_offset - before
-    return after.checkpoint(rows=counts.rows, bytes=size)
+    size = after.offset - progress.offset
+    return after.checkpoint(rows=chunk.row_count, bytes=size)
 
 
 def _write_artifacts(assignment: Assignment, progress: Progress) -> dict[str, str]:
@@ -183,6 +181,7 @@ def _write_artifacts(assignment: Assignment, progress: Progress) -> dict[str, st
 
 
 def _close(progress: Progress, paths: dict[str, Any]) -> Checkpoint:
+    FilePart.objects.filter(file_id=progress.file_id).delete()
     IngestedFile.objects.filter(pk=progress.file_id).update(
         state=IngestedFile.State.LOADED, loaded_at=Now(), **paths
     )

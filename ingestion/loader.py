@@ -5,27 +5,28 @@ first. Rows are inserted in the order of their ids, so that two files loaded at 
 time lock in the same order and cannot deadlock.
 """
 
-import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
 from django.db import connection
 
+from ingestion.copying import COLUMNS, NULL, copy_text
 from ingestion.models import KeptOutRow
-from ingestion.sources.base import Record, Reject, Row
+from ingestion.sources.base import Reject, Row
 
 _STAGE = """
 CREATE TEMPORARY TABLE IF NOT EXISTS ingest_stage (
     line bigint, txn_id text, source_txn_id text, reference_id text, account_id text,
     counterparty_account text, vpa_or_ifsc text, amount numeric, currency text,
-    status text, direction text, txn_timestamp timestamptz, raw_row jsonb,
-    row_hash bytea
+    status text, direction text, txn_timestamp timestamptz, row_hash bytea,
+    raw_row jsonb
 ) ON COMMIT DELETE ROWS
 """
-_COPY = "COPY ingest_stage FROM STDIN (FORMAT csv)"
+_COPY = f"COPY ingest_stage ({', '.join(COLUMNS)}) FROM STDIN (NULL E'{NULL}')"
+#: Bytes that the client hands to the server at once.
+_COPY_BYTES = 1 << 16
 
 # Of several rows with one id the first in the file wins.
 _INSERT = """
@@ -86,15 +87,13 @@ class Target:
     file_id: int
 
 
-def load(target: Target, records: Sequence[Record]) -> Counts:
+def load(target: Target, rows: Sequence[Row], rejects: Sequence[Reject]) -> Counts:
     """Write a chunk inside the open transaction, and return what its rows became."""
-    rows = [(record.line, record.row) for record in records if record.row is not None]
-    rejects = [record.reject for record in records if record.reject is not None]
     inserted, conflicts = _load_rows(target, rows) if rows else (0, [])
     _keep_out_rejects(target, rejects)
     _keep_out_conflicts(target, conflicts)
     return Counts(
-        rows=len(records),
+        rows=len(rows) + len(rejects),
         inserted=inserted,
         duplicate=len(rows) - inserted - len(conflicts),
         conflicting=len(conflicts),
@@ -103,7 +102,7 @@ def load(target: Target, records: Sequence[Record]) -> Counts:
 
 
 def _load_rows(
-    target: Target, rows: Sequence[tuple[int, Row]]
+    target: Target, rows: Sequence[Row]
 ) -> tuple[int, list[tuple[int, str, str]]]:
     values: dict[str, Any] = {
         "tenant": target.tenant,
@@ -112,40 +111,13 @@ def _load_rows(
     }
     with connection.cursor() as cursor:
         cursor.execute(_STAGE)
-        cursor.copy_expert(_COPY, _as_csv(rows))
+        cursor.copy_expert(_COPY, io.BytesIO(copy_text(rows)), _COPY_BYTES)
         cursor.execute(_INSERT, values)
         inserted = cursor.rowcount
         if inserted == len(rows):
             return inserted, []
         cursor.execute(_CONFLICTS, values)
         return inserted, list(cursor.fetchall())
-
-
-def _as_csv(rows: Sequence[tuple[int, Row]]) -> io.StringIO:
-    """Return the rows as COPY reads them; an empty field is a NULL."""
-    buffer = io.StringIO()
-    write = csv.writer(buffer).writerow
-    for line, row in rows:
-        write(
-            (
-                line,
-                row.txn_id,
-                row.source_txn_id,
-                row.reference_id,
-                row.account_id,
-                row.counterparty_account,
-                row.vpa_or_ifsc,
-                row.amount,
-                row.currency,
-                row.status,
-                row.direction,
-                row.txn_timestamp.isoformat(),
-                json.dumps(row.raw_row, ensure_ascii=False),
-                "\\x" + row.row_hash.hex(),
-            )
-        )
-    buffer.seek(0)
-    return buffer
 
 
 def _keep_out_rejects(target: Target, rejects: Sequence[Reject]) -> None:

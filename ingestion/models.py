@@ -79,6 +79,34 @@ class IngestedFile(TenantOwned):
         return f"{self.path} of {self.tenant_id}"
 
 
+class FilePart(TenantOwned):
+    """How far one part of a load is: written with its rows, gone when the load ends."""
+
+    id = models.BigAutoField(primary_key=True)
+    file = models.ForeignKey(
+        IngestedFile,
+        on_delete=models.CASCADE,
+        related_name="parts",
+        db_constraint=False,
+        db_index=False,
+    )
+    part = models.PositiveSmallIntegerField()
+    line = models.BigIntegerField(help_text="The last line that it has written.")
+    rows = models.BigIntegerField()
+    inserted = models.BigIntegerField()
+    duplicate = models.BigIntegerField()
+    conflicting = models.BigIntegerField()
+    rejected = models.BigIntegerField()
+
+    class Meta(TenantOwned.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["file", "part"], name="file_part_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"part {self.part} of file {self.file_id}"
+
+
 class Transaction(TenantOwned):
     """One movement of money, as a file told it; `amount` is never negative."""
 

@@ -1,15 +1,19 @@
 """The types that every source reader shares.
 
-A reader turns the bytes of one file into records. It never opens anything, never
-reads the clock and never touches the database: bytes in, records out.
+A reader turns the bytes of one file into records: rows, rejects, statements with their
+balances, and faults of control totals. It never opens anything, never reads the clock
+and never touches the database: bytes in, records out.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, NamedTuple, Protocol, Self
+from unicodedata import is_normalized, normalize
 
 MAX_VALUE_CHARS = 200
 
@@ -116,13 +120,42 @@ class FieldError(Exception):
         self.value = value
 
 
+class Control(_Explained):
+    """What a file says about itself as a whole and does not hold."""
+
+    ROW_COUNT = "row_count", "The trailer counts other rows than the file has."
+    CREDIT_SUM = "credit_sum", "The credits do not add up to the sum that is given."
+    DEBIT_SUM = "debit_sum", "The debits do not add up to the sum that is given."
+    TOTAL_SUM = "total_sum", "The amounts do not add up to the sum that is given."
+    CLOSING_BALANCE = (
+        "closing_balance",
+        "The opening balance and the movements do not lead to the closing balance.",
+    )
+    RUNNING_BALANCE = (
+        "running_balance",
+        "The balance of a row does not follow from the row before.",
+    )
+    UNFINISHED = "unfinished", "The file ends before its last statement or trailer."
+
+
+class Flag(NamedTuple):
+    """A doubt about a row that was accepted all the same."""
+
+    column: str
+    reason: Reason
+    value: str
+
+
 class Row(NamedTuple):
     """One accepted row, in the terms of `fintech_transactions`.
 
-    `amount` has exactly two decimals, `txn_timestamp` is in UTC, `row_hash` has 32
-    bytes, and `raw_row` maps every column of the file to its text as given.
+    `line` is the first line, or the number of the record, that it stands in. Texts hold
+    no control characters. `amount` has two decimals at most and is not negative,
+    `direction` is `C` or `D`, `txn_timestamp` is in UTC, `row_hash` has 32 bytes, and
+    `raw_row` is a JSON object of everything that the file says about it, as given.
     """
 
+    line: int
     txn_id: str
     source_txn_id: str
     reference_id: str | None
@@ -134,8 +167,9 @@ class Row(NamedTuple):
     status: str
     direction: str
     txn_timestamp: datetime
-    raw_row: Mapping[str, str]
+    raw_row: str
     row_hash: bytes
+    flags: tuple[Flag, ...] = ()
 
 
 class Reject(NamedTuple):
@@ -147,47 +181,112 @@ class Reject(NamedTuple):
     value: str
 
 
+class Statement(NamedTuple):
+    """An account's statement, once it was read to its end.
+
+    Balances and sums have a sign: what the holder has is positive, and so are credits;
+    `debits` is the sum of the amounts taken, positive too. None where the file is mute.
+    """
+
+    line: int
+    account_id: str
+    statement_id: str
+    number: int | None
+    currency: str
+    opening: Decimal | None
+    closing: Decimal | None
+    opening_date: date | None
+    closing_date: date | None
+    rows: int
+    credits: Decimal
+    debits: Decimal
+
+
+class Fault(NamedTuple):
+    """A control total that does not hold; `line` is where the file states it."""
+
+    line: int
+    control: Control
+    expected: str
+    found: str
+
+
+Record = Row | Reject | Statement | Fault
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where reading goes on: byte offset, its 1-based line, and the header."""
+    """Where reading goes on: byte offset, its 1-based line, and what the reader knows.
+
+    `state` is the reader's own, of JSON values: a header, running sums.
+    """
 
     offset: int
     line: int
-    header: tuple[str, ...]
+    state: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """Return the position as a JSON object, for a checkpoint."""
-        return {"offset": self.offset, "line": self.line, "header": list(self.header)}
+        return {"offset": self.offset, "line": self.line, "state": dict(self.state)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Return the position that `to_json` wrote."""
-        return cls(int(data["offset"]), int(data["line"]), tuple(data["header"]))
+        return cls(int(data["offset"]), int(data["line"]), data["state"])
 
 
-class Record(NamedTuple):
-    """One record of a file: exactly one of `row` and `reject` is set."""
+class Reading(Protocol):
+    """The records of one file, in its order."""
 
-    line: int
-    next_line: int
-    end_offset: int
-    header: tuple[str, ...]
-    row: Row | None
-    reject: Reject | None
+    def __iter__(self) -> Iterator[Record]:
+        """Yield the records; raises SourceError if the whole file is of no use."""
+
+    @property
+    def offset(self) -> int:
+        """Return how many bytes of the file were read up to there."""
 
     @property
     def position(self) -> Position:
-        """Return where a later run resumes after this record."""
-        return Position(self.end_offset, self.next_line, self.header)
+        """Return where a later reading goes on after the record yielded last."""
 
 
-class Reader(Protocol):
-    """The one function that a source file offers."""
+class Read(Protocol):
+    """How a source is read: the one function that its file offers."""
 
     def __call__(
         self, blocks: Iterable[bytes], *, resume: Position | None = None
-    ) -> Iterator[Record]:
-        """Yield the records of `blocks`, which start at `resume` if it is given."""
+    ) -> Reading:
+        """Return the records of `blocks`, which start at `resume.offset`.
+
+        Without `resume` they are the whole file, from its first byte.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A format by its name."""
+
+    name: str
+    read: Read
+    #: Its files state totals or balances: they are checked before anything is loaded.
+    has_totals: bool = False
+
+
+def raw_json(values: Mapping[str, Any]) -> str:
+    """Return a `raw_row`: JSON without escapes where Unicode needs none."""
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def row_hash(version: str, *canonical: str) -> bytes:
+    """Return the SHA-256 of canonical fields: equal for rows that say the same.
+
+    Text is brought to Unicode form C; free text must come last, for it alone may hold
+    the separator. `version` names the fields and the rules they were brought to.
+    """
+    text = "\x1f".join((version, *canonical))
+    if not text.isascii() and not is_normalized("NFC", text):
+        text = normalize("NFC", text)
+    return sha256(text.encode()).digest()
 
 
 def visible(text: str) -> str:

@@ -18,8 +18,9 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from io import BytesIO
+from typing import Self
 
-from ingestion.sources.base import Reason, Reject, visible
+from ingestion.sources.base import Position, Reason, Reject, visible
 
 CHUNK_BYTES = 1 << 18
 MAX_FIELD_CHARS = 1 << 16
@@ -162,6 +163,17 @@ class RecordReader:
         self.header = header
         self._ahead: deque[tuple[bytes, int]] = deque()
         self._lines = physical_lines(blocks)
+
+    @classmethod
+    def resumed(cls, blocks: Iterable[bytes], position: Position) -> Self:
+        """Return a reader that goes on at `position`, where `blocks` start."""
+        header = tuple(position.state["header"])
+        return cls(blocks, offset=position.offset, line=position.line, header=header)
+
+    @property
+    def position(self) -> Position:
+        """Return where the next record starts."""
+        return Position(self.offset, self.line, {"header": list(self.header)})
 
     def __iter__(self) -> Iterator[tuple[int, Outcome]]:
         """Yield the first line number and the outcome of each record."""

@@ -1,12 +1,19 @@
 """The UPI CSV layout: `docs/formats.md` describes it for the people who send files."""
 
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 from operator import itemgetter
-from unicodedata import is_normalized, normalize
 
 from ingestion.sources import fields
-from ingestion.sources.base import FieldError, Position, Reason, Record, Reject, Row
+from ingestion.sources.base import (
+    FieldError,
+    Position,
+    Reason,
+    Reject,
+    Row,
+    Source,
+    raw_json,
+    row_hash,
+)
 from ingestion.sources.header import column_key, open_file, require_columns
 from ingestion.sources.lines import Outcome, RecordReader
 
@@ -28,27 +35,46 @@ STATUSES_WITHOUT_RRN = frozenset({"PENDING", "FAILED"})
 HASH_VERSION = "upi:1"
 
 
-def read(
-    blocks: Iterable[bytes], *, resume: Position | None = None
-) -> Iterator[Record]:
-    """Yield one record for each row of a UPI file, in file order.
+class UpiReading:
+    """The records of a UPI file."""
 
-    With `resume`, `blocks` start at `resume.offset` and the header comes from it.
-    Raises SourceError, before the first record, if the whole file is unusable.
-    """
-    reader = _reader(blocks, resume)
-    layout = UpiLayout(reader.header)
-    for line, outcome in reader:
-        row, reject = layout.judge(line, outcome)
-        yield Record(line, reader.line, reader.offset, reader.header, row, reject)
+    def __init__(self, blocks: Iterable[bytes], resume: Position | None) -> None:
+        self._blocks = blocks
+        self._resume = resume
+        self._reader: RecordReader | None = None
+
+    def __iter__(self) -> Iterator[Row | Reject]:
+        """Yield one record for each row, in file order.
+
+        Raises SourceError, before the first one, if the whole file is unusable.
+        """
+        reader = self._reader = _opened(self._blocks, self._resume)
+        layout = UpiLayout(reader.header)
+        for line, outcome in reader:
+            yield layout.judge(line, outcome)
+
+    @property
+    def offset(self) -> int:
+        """Return how many bytes of the file were read up to there."""
+        return 0 if self._reader is None else self._reader.offset
+
+    @property
+    def position(self) -> Position:
+        """Return where a later reading goes on after the record yielded last."""
+        if self._reader is None:
+            return self._resume or Position(0, 1, {})
+        return self._reader.position
 
 
-def _reader(blocks: Iterable[bytes], resume: Position | None) -> RecordReader:
+def read(blocks: Iterable[bytes], *, resume: Position | None = None) -> UpiReading:
+    """Return the records of a UPI file; see `Read`."""
+    return UpiReading(blocks, resume)
+
+
+def _opened(blocks: Iterable[bytes], resume: Position | None) -> RecordReader:
     if resume is None:
         return open_file(blocks, COLUMNS)
-    return RecordReader(
-        blocks, offset=resume.offset, line=resume.line, header=resume.header
-    )
+    return RecordReader.resumed(blocks, resume)
 
 
 class UpiLayout:
@@ -61,16 +87,16 @@ class UpiLayout:
         # A column the file lacks points at the blank that `parse` appends.
         self._pick = itemgetter(*(place.get(name, -1) for name in COLUMNS))
 
-    def judge(self, line: int, outcome: Outcome) -> tuple[Row | None, Reject | None]:
+    def judge(self, line: int, outcome: Outcome) -> Row | Reject:
         """Return the row or the reject that a CSV record amounts to."""
         if isinstance(outcome, Reject):
-            return None, outcome
+            return outcome
         try:
-            return self.parse(outcome), None
+            return self.parse(line, outcome)
         except FieldError as error:
-            return None, Reject(line, error.column, error.reason, error.value)
+            return Reject(line, error.column, error.reason, error.value)
 
-    def parse(self, cells: list[str]) -> Row:
+    def parse(self, line: int, cells: list[str]) -> Row:
         """Return the row; raises FieldError for its first bad field.
 
         The order of the checks is the one that `docs/formats.md` promises.
@@ -91,8 +117,9 @@ class UpiLayout:
         account_id, _ = fields.split_vpa(payer)
         counterparty_account, vpa_or_ifsc = fields.split_vpa(payee)
         payment = (txn_id, rrn, payer, payee, str(money), currency, status, DIRECTION)
-        digest = row_hash(*payment, instant.isoformat(), remarks)
+        digest = row_hash(HASH_VERSION, *payment, instant.isoformat(), remarks)
         return Row(
+            line,
             txn_id,
             txn_id,
             reference,
@@ -104,18 +131,9 @@ class UpiLayout:
             status,
             DIRECTION,
             instant,
-            dict(zip(self._header, cells, strict=True)),
+            raw_json(dict(zip(self._header, cells, strict=True))),
             digest,
         )
 
 
-def row_hash(*canonical: str) -> bytes:
-    """Return the SHA-256 of canonical fields: equal for rows that say the same.
-
-    Text is brought to Unicode form C; free text must come last, for it alone may hold
-    the separator.
-    """
-    text = "\x1f".join((HASH_VERSION, *canonical))
-    if not text.isascii() and not is_normalized("NFC", text):
-        text = normalize("NFC", text)
-    return sha256(text.encode()).digest()
+SOURCE = Source(name="UPI", read=read)

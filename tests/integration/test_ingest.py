@@ -285,12 +285,12 @@ def test_long_rows_make_small_chunks(ingest: Ingest, monkeypatch: pytest.MonkeyP
     sizes: list[int] = []
     real = loader.load
 
-    def counting(target: Any, records: Any) -> Any:
-        sizes.append(len(records))
-        return real(target, records)
+    def counting(target: Any, rows: Any, rejects: Any) -> Any:
+        sizes.append(len(rows))
+        return real(target, rows, rejects)
 
     monkeypatch.setattr(loader, "load", counting)
-    monkeypatch.setattr("ingestion.handlers.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("ingestion.reading.CHUNK_BYTES", 1000)
     lines = [row(n, remarks="x" * 450) for n in range(5)] + [row(9)]
     assert counts(ingest(text(*lines))) == (6, 6, 0, 0, 0)
     assert sizes == [2, 2, 2]

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestion.sources import upi
-from ingestion.sources.base import Position, Reason, Record, SourceError
+from ingestion.sources.base import Position, Reason, SourceError
+from tests.readings import Found, records
 
 pytestmark = pytest.mark.unit
 HEADER = (
@@ -97,25 +98,26 @@ good_file = st.lists(good_line, min_size=1, max_size=6).map(
 )
 
 
-def read(data: bytes, resume: Position | None = None) -> list[Record]:
-    return list(upi.read([data], resume=resume))
+def read(data: bytes, resume: Position | None = None) -> list[Found]:
+    return records(upi.read, [data], resume)
 
 
 @given(a_file, st.lists(st.integers(0, 10**6), max_size=6))
 def test_block_sizes_do_not_matter(data, cuts):
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     blocks = [data[start:end] for start, end in pairwise(edges)]
-    assert list(upi.read(blocks)) == read(data)
-    assert list(upi.read(data[i : i + 1] for i in range(len(data)))) == read(data)
+    assert records(upi.read, blocks) == read(data)
+    singly = (data[i : i + 1] for i in range(len(data)))
+    assert records(upi.read, singly) == read(data)
 
 
 @given(a_file)
 def test_resuming_after_any_record_gives_the_rest(data):
-    records = read(data)
-    for index, record in enumerate(records, 1):
+    found = read(data)
+    for index, record in enumerate(found, 1):
         stored = json.loads(json.dumps(record.position.to_json()))
         position = Position.from_json(stored)
-        assert read(data[position.offset :], position) == records[index:]
+        assert read(data[position.offset :], position) == found[index:]
 
 
 @given(a_file)
@@ -159,15 +161,13 @@ def test_any_bytes_give_records_or_a_source_error(data, with_header):
         read(HEADER + data if with_header else data)
 
 
-def spans(records: list[Record]) -> list[tuple[int, int, Record]]:
+def spans(found: list[Found]) -> list[tuple[int, int, Found]]:
     """Return (start, end, record): where each record lies in its file."""
-    ends = [len(HEADER), *(record.end_offset for record in records)]
-    return [
-        (*span, record) for span, record in zip(pairwise(ends), records, strict=True)
-    ]
+    ends = [len(HEADER), *(record.end_offset for record in found)]
+    return [(*span, record) for span, record in zip(pairwise(ends), found, strict=True)]
 
 
-def is_whole(record: Record, lines: int) -> bool:
+def is_whole(record: Found, lines: int) -> bool:
     """Return whether lines were joined to a record with the right number of fields."""
     return lines > 1 and (record.reject is None or record.reject.reason not in FRAMING)
 

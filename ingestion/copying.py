@@ -1,0 +1,60 @@
+"""Rows as `COPY … (FORMAT text)` reads them: the hot path of a load.
+
+A reader promises that the texts of a row hold no control characters, so most rows need
+no escaping; whatever could be misread goes the careful way. Pure.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from ingestion.sources.base import Row
+
+#: What stands for NULL; no text of a row may be this one.
+NULL: Final = "\x02"
+COLUMNS: Final = (
+    *("line", "txn_id", "source_txn_id", "reference_id", "account_id"),
+    *("counterparty_account", "vpa_or_ifsc", "amount", "currency", "status"),
+    *("direction", "txn_timestamp", "row_hash", "raw_row"),
+)
+_TABS: Final = len(COLUMNS) - 2
+_ESCAPES: Final = str.maketrans(
+    {"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", NULL: r"\x02"}
+)
+
+
+def copy_text(rows: Iterable[Row]) -> bytes:
+    """Return the rows as one COPY stream in UTF-8, in the order of `COLUMNS`."""
+    return "".join(map(_line, rows)).encode()
+
+
+def _line(row: Row) -> str:
+    line, txn_id, source_txn_id, reference_id, account_id, counterparty = row[:6]
+    vpa_or_ifsc, amount, currency, status, direction, moment, raw_row, digest = row[
+        6:14
+    ]
+    # A format instead of a join: it is what takes the time here.
+    head = (
+        f"{line}\t{txn_id}\t{source_txn_id}\t{_null(reference_id)}\t{_null(account_id)}"
+        f"\t{_null(counterparty)}\t{_null(vpa_or_ifsc)}\t{amount}\t{currency}\t{status}"
+        f"\t{direction}\t{moment}\t"
+    )
+    if "\\" in head or "\n" in head or "\r" in head or head.count("\t") != _TABS:
+        return _careful(row)
+    if "\\" in raw_row:
+        raw_row = raw_row.replace("\\", "\\\\")
+    return f"{head}\\\\x{digest.hex()}\t{raw_row}\n"
+
+
+def _null(text: str | None) -> str:
+    return NULL if text is None else text
+
+
+def _careful(row: Row) -> str:
+    fields = [
+        *(str(row.line), row.txn_id, row.source_txn_id, row.reference_id),
+        *(row.account_id, row.counterparty_account, row.vpa_or_ifsc, str(row.amount)),
+        *(row.currency, row.status, row.direction, str(row.txn_timestamp)),
+        *(f"\\x{row.row_hash.hex()}", row.raw_row),
+    ]
+    told = (NULL if text is None else text.translate(_ESCAPES) for text in fields)
+    return "\t".join(told) + "\n"

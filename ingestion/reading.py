@@ -1,0 +1,133 @@
+"""Cuts the records of a file into chunks, one chunk ahead of who loads them.
+
+A chunk is what is written together. Its rows are dealt to parts by their ids, so that
+equal ids always meet in the same part, whoever deals. Reading goes on in a thread of
+its own while the chunk before is on its way to the database: a wait for the server
+leaves the interpreter free.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+from zlib import crc32
+
+from ingestion.sources.base import (
+    Fault,
+    Position,
+    Reading,
+    Record,
+    Reject,
+    Row,
+    Statement,
+)
+
+#: A chunk of long rows ends here: its rows are all in memory at once.
+CHUNK_BYTES: Final = 4 * 1024 * 1024
+#: How often a reader that waits looks whether it is still wanted.
+_PATIENCE_SECONDS: Final = 0.2
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Records that are loaded together; `position` is where the next one starts."""
+
+    parts: list[list[Row]]
+    rejects: list[Reject]
+    statements: list[Statement]
+    faults: list[Fault]
+    position: Position
+    last_line: int
+
+    @property
+    def row_count(self) -> int:
+        """Return how many rows of the file it holds, refused ones included."""
+        return sum(map(len, self.parts)) + len(self.rejects)
+
+
+def chunks(
+    reading: Reading, *, parts: int, most_rows: int, until_line: int = 0
+) -> Iterator[Chunk]:
+    """Yield the chunks of a reading.
+
+    The first one holds at least the records up to `until_line`: so far some part was
+    written before.
+    """
+    begin, records = reading.position, iter(reading)
+    for first in records:
+        chunk = Chunk([[] for _ in range(parts)], [], [], [], begin, 0)
+        _deal(chunk, first)
+        count, end = 1, begin.offset + CHUNK_BYTES
+        while (
+            count < most_rows and reading.offset < end
+        ) or chunk.last_line < until_line:
+            record = next(records, None)
+            if record is None:
+                break
+            _deal(chunk, record)
+            count += 1
+        chunk.position = begin = reading.position
+        yield chunk
+
+
+def _deal(chunk: Chunk, record: Record) -> None:
+    chunk.last_line = record.line
+    if type(record) is Row:
+        parts = chunk.parts
+        part = crc32(record.txn_id.encode()) % len(parts) if len(parts) > 1 else 0
+        parts[part].append(record)
+    elif isinstance(record, Reject):
+        chunk.rejects.append(record)
+    elif isinstance(record, Statement):
+        chunk.statements.append(record)
+    elif isinstance(record, Fault):
+        chunk.faults.append(record)
+
+
+class Ahead:
+    """Hands out chunks while a thread prepares the next one.
+
+    What goes wrong in the thread is raised where the chunk would have come. To be
+    entered; when it is left the thread has ended.
+    """
+
+    def __init__(self, found: Iterator[Chunk]) -> None:
+        self._found = found
+        self._ready: queue.Queue[Chunk | BaseException | None] = queue.Queue(maxsize=1)
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._prepare, daemon=True)
+
+    def __enter__(self) -> Iterator[Chunk]:
+        """Begin to read."""
+        self._thread.start()
+        return self._hand_out()
+
+    def __exit__(self, *_: object) -> None:
+        """Stop reading."""
+        self._left.set()
+        self._thread.join()
+
+    def _hand_out(self) -> Iterator[Chunk]:
+        while (item := self._ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def _prepare(self) -> None:
+        try:
+            for chunk in self._found:
+                self._put(chunk)
+                if self._left.is_set():
+                    return
+            self._put(None)
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+            self._put(error)
+
+    def _put(self, item: Chunk | BaseException | None) -> None:
+        """Wait for room, as long as somebody wants what is read."""
+        while not self._left.is_set():
+            with suppress(queue.Full):
+                self._ready.put(item, timeout=_PATIENCE_SECONDS)
+                return
