@@ -7,11 +7,11 @@ from ingestion.sources import fields
 from ingestion.sources.base import (
     FieldError,
     Position,
+    RawRow,
     Reason,
     Reject,
     Row,
     Source,
-    raw_json,
     row_hash,
 )
 from ingestion.sources.header import column_key, open_file, require_columns
@@ -82,7 +82,7 @@ class UpiLayout:
 
     def __init__(self, header: tuple[str, ...]):
         require_columns(header, REQUIRED)
-        self._header = header
+        self._raw_row = RawRow(header)
         place = {column_key(name): index for index, name in enumerate(header)}
         # A column the file lacks points at the blank that `parse` appends.
         self._pick = itemgetter(*(place.get(name, -1) for name in COLUMNS))
@@ -131,7 +131,7 @@ class UpiLayout:
             status,
             DIRECTION,
             instant,
-            raw_json(dict(zip(self._header, cells, strict=True))),
+            self._raw_row.json(cells),
             digest,
         )
 
