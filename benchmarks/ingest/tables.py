@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, Final
 
+import psutil
 from django.core.management import call_command
 from django.db import connection
 from psycopg2.extras import execute_values
@@ -57,6 +58,9 @@ class Loaded:
     """What a load took, and what it found."""
 
     seconds: float
+    #: Processor seconds, of the loading process and of the database's.
+    client_cpu: float
+    server_cpu: float
     idle: int
     peak: int
     counts: dict[str, Any]
@@ -77,6 +81,7 @@ def prepare() -> None:
 
 def load(name: str, *, loaders: int) -> Loaded:
     """Load a stored file in a process of its own."""
+    cpu = server_cpu()
     command = [sys.executable, "-m", "benchmarks.ingest.worker", name]
     done = subprocess.run(
         [*command, "--loaders", str(loaders)], stdout=subprocess.PIPE, check=True
@@ -84,7 +89,32 @@ def load(name: str, *, loaders: int) -> Loaded:
     told = json.loads(done.stdout.splitlines()[-1])
     if told["state"] != "succeeded":
         raise SystemExit(f"{name}: {told['state']}, {told['error']}")
-    return Loaded(told["seconds"], told["idle"], told["peak"], told["result"])
+    return Loaded(
+        told["seconds"],
+        told["cpu_seconds"],
+        server_cpu() - cpu,
+        told["idle"],
+        told["peak"],
+        told["result"],
+    )
+
+
+def server_cpu() -> float:
+    """Return the processor seconds of the database so far; 0 if it is elsewhere."""
+    (pid,) = _run("SELECT pg_backend_pid()")
+    try:
+        server = psutil.Process(pid).parent()
+        if server is None:
+            return 0.0
+        ended = server.cpu_times()
+        own = [p.cpu_times() for p in (server, *server.children())]
+    except psutil.Error:
+        return 0.0
+    return float(
+        ended.children_user
+        + ended.children_system
+        + sum(times.user + times.system for times in own)
+    )
 
 
 def empty() -> None:
