@@ -75,8 +75,8 @@ def prepare() -> None:
     """Make the schema and the tenant in an empty database."""
     call_command("migrate", verbosity=0)
     with all_tenants(reason="benchmark"):
-        _run(_TENANT, tenant=TENANT)
-        _run(_QUOTA, tenant=TENANT)
+        run(_TENANT, tenant=TENANT)
+        run(_QUOTA, tenant=TENANT)
 
 
 def load(name: str, *, loaders: int) -> Loaded:
@@ -101,7 +101,7 @@ def load(name: str, *, loaders: int) -> Loaded:
 
 def server_cpu() -> float:
     """Return the processor seconds of the database so far; 0 if it is elsewhere."""
-    (pid,) = _run("SELECT pg_backend_pid()")
+    (pid,) = run("SELECT pg_backend_pid()")
     try:
         server = psutil.Process(pid).parent()
         if server is None:
@@ -119,7 +119,7 @@ def server_cpu() -> float:
 
 def empty() -> None:
     """Forget what was loaded."""
-    _run("TRUNCATE fintech_transactions, ingestion_keptoutrow")
+    run("TRUNCATE fintech_transactions, ingestion_keptoutrow")
 
 
 def keep_clean_rows() -> None:
@@ -131,13 +131,13 @@ def keep_clean_rows() -> None:
         _CLEAN.open("wb") as file,
     ):
         cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT csv)", file)
-    _run(_FLOOR)
+    run(_FLOOR)
 
 
 def floor(*, keep: bool = False) -> float:
     """Return the seconds of `\\copy` of the clean rows into an equal table."""
     if not keep:
-        _run("TRUNCATE floor_transactions")
+        run("TRUNCATE floor_transactions")
     copy = rf"\copy floor_transactions ({_COLUMNS}) FROM '{_CLEAN}' (FORMAT csv)"
     began = time.perf_counter()
     psql = ["psql", "-qX", "-v", "ON_ERROR_STOP=1", os.environ["DATABASE_URL"]]
@@ -147,8 +147,8 @@ def floor(*, keep: bool = False) -> float:
 
 def bulk_inserts(name: str, rows: int) -> float:
     """Return the seconds of inserting validated rows a thousand at a time."""
-    _run("TRUNCATE floor_transactions")
-    (file_id,) = _run("SELECT max(id) FROM ingestion_ingestedfile", scoped=True)
+    run("TRUNCATE floor_transactions")
+    (file_id,) = run("SELECT max(id) FROM ingestion_ingestedfile", scoped=True)
     began = time.perf_counter()
     with path_of(name).open("rb") as file, connection.cursor() as cursor:
         found = upi.read(iter(lambda: file.read(1 << 18), b""))
@@ -163,17 +163,17 @@ def bulk_inserts(name: str, rows: int) -> float:
 def fill(rows: int) -> None:
     """Put many rows into both tables."""
     with all_tenants(reason="benchmark"):
-        _run(_FILL.format(table="fintech_transactions"), tenant=TENANT, rows=rows)
-    _run("TRUNCATE floor_transactions")
+        run(_FILL.format(table="fintech_transactions"), tenant=TENANT, rows=rows)
+    run("TRUNCATE floor_transactions")
     with all_tenants(reason="benchmark"):
-        _run(_FILL.format(table="floor_transactions"), tenant=TENANT, rows=rows)
-    _run("VACUUM (ANALYZE)")
+        run(_FILL.format(table="floor_transactions"), tenant=TENANT, rows=rows)
+    run("VACUUM (ANALYZE)")
 
 
-def _run(statement: str, *, scoped: bool = False, **values: Any) -> Any:
+def run(statement: str, *, scoped: bool = False, **values: Any) -> Any:
     if scoped:
         with all_tenants(reason="benchmark"):
-            return _run(statement, **values)
+            return run(statement, **values)
     with connection.cursor() as cursor:
         cursor.execute(statement, values or None)
         return cursor.fetchone() if cursor.description else None

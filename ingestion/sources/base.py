@@ -151,8 +151,8 @@ class Row(NamedTuple):
 
     `line` is the first line, or the number of the record, that it stands in. Texts hold
     no control characters. `amount` has two decimals at most and is not negative,
-    `direction` is `C` or `D`, `txn_timestamp` is in UTC, `row_hash` has 32 bytes, and
-    `raw_row` is a JSON object of everything that the file says about it, as given.
+    `direction` is `C` or `D`, `txn_timestamp` knows its zone, `row_hash` has 32 bytes,
+    and `raw_row` is a JSON object of everything that the file says about it, as given.
     """
 
     line: int

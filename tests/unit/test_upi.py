@@ -224,7 +224,7 @@ def test_statuses_refused(text):
     ],
 )
 def test_times_accepted(text, utc):
-    assert row(txn_timestamp=text).txn_timestamp.isoformat() == utc
+    assert row(txn_timestamp=text).txn_timestamp.astimezone(UTC).isoformat() == utc
 
 
 @pytest.mark.parametrize(
