@@ -99,6 +99,15 @@ class Reason(_Explained):
         "outside_statement",
         "The entry or field stands outside of any statement.",
     )
+    INVALID_TYPE = (
+        "invalid_type",
+        "The type code is not of a movement of money, or nobody says which way.",
+    )
+    NO_MONEY = "no_money", "The entry tells something but moves no money."
+    NOT_BOOKED = (
+        "not_booked",
+        "The entry's group is a test, or takes back what was reported before.",
+    )
 
 
 class FileFault(_Explained):

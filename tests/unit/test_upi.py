@@ -545,6 +545,9 @@ OF_STATEMENTS = {
     Reason.MALFORMED_FIELD,
     Reason.REPEATED_FIELD,
     Reason.OUTSIDE_STATEMENT,
+    Reason.INVALID_TYPE,
+    Reason.NO_MONEY,
+    Reason.NOT_BOOKED,
 }
 
 
