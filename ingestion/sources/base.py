@@ -85,6 +85,29 @@ class Reason(_Explained):
         "invalid_timestamp",
         "The time has another layout, or names a moment that does not exist.",
     )
+    OUTSIDE_FIELD = "outside_field", "The line belongs to no field of the format."
+    UNKNOWN_FIELD = "unknown_field", "The format has no such field or record."
+    MALFORMED_FIELD = (
+        "malformed_field",
+        "The field or record has another layout than its format gives it.",
+    )
+    REPEATED_FIELD = (
+        "repeated_field",
+        "The field stands a second time in one statement.",
+    )
+    OUTSIDE_STATEMENT = (
+        "outside_statement",
+        "The entry or field stands outside of any statement.",
+    )
+    INVALID_TYPE = (
+        "invalid_type",
+        "The type code is not of a movement of money, or nobody says which way.",
+    )
+    NO_MONEY = "no_money", "The entry tells something but moves no money."
+    NOT_BOOKED = (
+        "not_booked",
+        "The entry's group is a test, or takes back what was reported before.",
+    )
 
 
 class FileFault(_Explained):
@@ -98,6 +121,7 @@ class FileFault(_Explained):
     UNSUPPORTED_ENCODING = "unsupported_encoding", "The file is not UTF-8."
     COMPRESSED_FILE = "compressed_file", "The file is compressed."
     NOT_TEXT = "not_text", "The file is binary, such as a PDF or a workbook."
+    WRONG_FORMAT = "wrong_format", "The file is not of the format that its source says."
 
 
 class SourceError(Exception):
@@ -131,6 +155,15 @@ class Control(_Explained):
         "closing_balance",
         "The opening balance and the movements do not lead to the closing balance.",
     )
+    OPENING_BALANCE = (
+        "opening_balance",
+        "A page does not begin with the balance that the page before ends with.",
+    )
+    MISSING_BALANCE = (
+        "missing_balance",
+        "The statement lacks its opening or its closing balance.",
+    )
+    PAGE = "page", "A page of the statement is missing."
     RUNNING_BALANCE = (
         "running_balance",
         "The balance of a row does not follow from the row before.",

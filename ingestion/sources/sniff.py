@@ -49,8 +49,8 @@ def text_blocks(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
     return mark, chain((head[len(mark) :],), remaining)
 
 
-def check_head(head: bytes) -> None:
-    """Refuse a file by its first bytes; raises SourceError, returns nothing."""
+def refuse_other_formats(head: bytes) -> None:
+    """Refuse what is no text of bytes at all; raises SourceError, returns nothing."""
     if not head:
         raise SourceError(
             FileFault.EMPTY_FILE, "The file has no bytes; export it again."
@@ -60,6 +60,11 @@ def check_head(head: bytes) -> None:
     for magic, name in _BINARY.items():
         if head.startswith(magic):
             raise _not_text(name)
+
+
+def check_head(head: bytes) -> None:
+    """Refuse a file by its first bytes; raises SourceError, returns nothing."""
+    refuse_other_formats(head)
     if b"\0" in head.split(b"\n", 1)[0]:
         raise _not_text("binary")
     if b"\r" in head.strip() and b"\n" not in head:
@@ -96,18 +101,18 @@ def _refuse_compressed(head: bytes) -> None:
     if name:
         raise SourceError(
             FileFault.COMPRESSED_FILE,
-            f"The file is compressed with {name}; unpack it and upload the CSV inside.",
+            f"The file is compressed with {name}; unpack it and upload what is inside.",
         )
 
 
 def _wrong_encoding(name: str) -> SourceError:
     return SourceError(
         FileFault.UNSUPPORTED_ENCODING,
-        f"The file is {name}; save it as UTF-8 CSV and upload it again.",
+        f"The file is {name}; save it as UTF-8 text and upload it again.",
     )
 
 
 def _not_text(name: str) -> SourceError:
     return SourceError(
-        FileFault.NOT_TEXT, f"The file is {name}; export it as CSV and upload that."
+        FileFault.NOT_TEXT, f"The file is {name}; export it as text and upload that."
     )
