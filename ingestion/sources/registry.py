@@ -6,9 +6,10 @@ from typing import Final
 
 from ingestion.sources import upi
 from ingestion.sources.base import Source
+from ingestion.sources.camt import source as camt
 
 SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
-    {source.name: source for source in (upi.SOURCE,)}
+    {source.name: source for source in (upi.SOURCE, *camt.SOURCES)}
 )
 
 

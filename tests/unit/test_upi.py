@@ -529,7 +529,8 @@ def test_samples_are_generated_and_read_to_the_truth(name, seed, arguments):
 def test_bad_rows_sample_has_every_reason():
     data = (ROOT / "samples" / "upi_bad_rows.csv").read_bytes()
     reasons = {r.reject.reason for r in records(upi.read, [data]) if r.reject}
-    assert reasons == set(Reason)
+    every = list(Reason)  # those behind this one are of other sources
+    assert reasons == set(every[: every.index(Reason.INVALID_TIMESTAMP) + 1])
 
 
 def test_the_samples_page_lists_the_rejects():
