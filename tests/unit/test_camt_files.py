@@ -232,7 +232,10 @@ def test_pages_of_another_statement_carry_nothing_on():
 
 def test_a_message_may_be_a_page_too():
     header = tag("GrpHdr", tag("MsgId", "M"), nested("MsgPgntn/PgNb", "2"))
-    assert statements(one(entry(), header=header))[0].statement_id == "S1/2"
+    text = document(page(3, True), camt.statement(), header=header)
+    assert [s.statement_id for s in statements(text)] == ["S1/3", "S1/2"]
+    text = document(page(3, True), camt.statement())
+    assert [s.statement_id for s in statements(text)] == ["S1/3", "S1"]
 
 
 # --- declared totals --------------------------------------------------------------
@@ -308,6 +311,18 @@ def test_versions(version, is_known):
     assert flags(said) == ([] if is_known else [("xmlns", "unknown_version")])
 
 
+@pytest.mark.parametrize(
+    ("namespace", "doubts"),
+    [
+        ("ISO:camt.053.001.02:APC:STUZZA:payments:003", []),
+        ("urn:iso:std:iso:20022:tech:xsd:camt.053.002.03", ["unknown_version"]),
+    ],
+)
+def test_namespaces_of_other_bodies(namespace, doubts):
+    (said,) = rows(one(entry(), namespace=namespace))
+    assert [str(flag.reason) for flag in said.flags] == doubts
+
+
 def test_a_message_without_a_namespace_is_flagged():
     first, second = rows(document(camt.statement(entry(), entry()), namespace=""))
     assert flags(first) == [("xmlns", "unknown_version")]
@@ -356,6 +371,14 @@ def test_documents_may_follow_each_other():
     assert said[2].line > said[1].line
     padded = text.encode() + b"\r\n\x1a" + b"\0" * 100_000
     assert len(every(padded)) == 2
+
+
+def test_a_later_document_may_be_wrapped_at_length():
+    wrapped = f"<a><h>{'x' * 200_000}</h>{one(entry())}</a>"
+    filler = one(*(entry() for _ in range(8000)))
+    said = every(filler + wrapped)
+    assert sum(isinstance(r, Row) for r in said) == 8001
+    assert isinstance(said[-1], Statement)
 
 
 @pytest.mark.parametrize(

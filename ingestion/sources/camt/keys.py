@@ -10,6 +10,7 @@ _AGENTS: Final = (
     *("BICFI", "BIC", "ClrSysMmbId/MmbId", "CmbndId/BIC", "ClrSysMmbId/Id"),
     "ClrSysMmbId/Prtry",
 )
+_RETURNS: Final = ("Rsn/Cd", "Rsn/Prtry", "RtrRsn/Cd", "RtrRsn/Prtry", "AddtlInf")
 _AMOUNTS: Final = ("TxAmt", "CntrValAmt", "InstdAmt")
 
 #: The account of a statement, below its `Acct`.
@@ -34,7 +35,8 @@ class Keys(NamedTuple):
     references: tuple[str, ...]
     debtor: Side
     creditor: Side
-    return_reason: str
+    #: Of a payment that came back there is one of these.
+    returns: tuple[str, ...]
     texts: tuple[str, ...]
 
 
@@ -74,7 +76,7 @@ def _keys(prefix: str) -> Keys:
         ),
         debtor=_side(prefix, "Dbtr"),
         creditor=_side(prefix, "Cdtr"),
-        return_reason=f"{prefix}RtrInf/Rsn/Cd",
+        returns=tuple(f"{prefix}RtrInf/{name}" for name in _RETURNS),
         texts=(
             f"{remittance}Ustrd",
             f"{remittance}Ustrd[2]",

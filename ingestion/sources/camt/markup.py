@@ -70,7 +70,7 @@ class Markup:
         self._prolog_tags = 0
         self._kind = kind
         self._offset, self._line = offset, line
-        self._fed = self._last_tag = offset
+        self._begin = self._fed = self._last_tag = offset
         self._open: list[tuple[str, tuple[tuple[str, str], ...]]] = []
         self._declared: list[tuple[str, str]] = []
         self._message_depth = self._statement_depth = 0
@@ -155,8 +155,13 @@ class Markup:
 
     @property
     def fed(self) -> int:
-        """Return how far it was fed."""
+        """Return up to which offset it was fed."""
         return self._fed
+
+    @property
+    def length(self) -> int:
+        """Return how many bytes it was fed."""
+        return self._fed - self._begin
 
     def _here(self) -> int:
         return self._offset + self._parser.CurrentByteIndex

@@ -18,12 +18,14 @@ _NAMES: Final = {
     "054": "a debit or credit notification",
 }
 _FIRST_VERSION: Final = "V01"
-_CAMT: Final = re.compile(r"camt\.(05[234])\.[0-9]{3}\.([0-9]{2})")
+_CAMT: Final = re.compile(r"camt\.(05[234])\.([0-9]{3})\.([0-9]{2})")
+#: The variant that all messages of the standard are of.
+_STANDARD: Final = "001"
 _ANY_MESSAGE: Final = re.compile(r"([a-z]{4}\.[0-9]{3})\.[0-9]{3}\.[0-9]{2}")
 
 
 class Message(NamedTuple):
-    """One message: `version` is None where the namespace does not tell it."""
+    """One message: `version` is None where the namespace tells none that is known."""
 
     kind: str
     namespace: str
@@ -48,7 +50,8 @@ def message_of(namespace: str, local: str, kind: str) -> Message | None:
             raise _wrong_message(f"camt.{found}", kind)
     if namespace and not named:
         raise _wrong_message(f"{local} in the namespace {visible(namespace)}", kind)
-    return Message(kind, namespace, int(named[2]) if named else None, root[1])
+    version = int(named[3]) if named and named[2] == _STANDARD else None
+    return Message(kind, namespace, version, root[1])
 
 
 def _refuse_other(namespace: str, kind: str) -> None:

@@ -142,8 +142,8 @@ class CamtReading:
             if markup.is_over:
                 self._pieces.give_back(rest)
                 break
-            if markup.message is None and markup.fed > MAX_AROUND_BYTES:
-                break
+            if markup.message is None and markup.length > MAX_AROUND_BYTES:
+                raise no_message(self._kind)
         else:
             markup.finish()
             # Behind a document there may be comments and nothing else.

@@ -106,7 +106,9 @@ def _divided(
 def _payment(
     entry: Entry, told: dict[str, str], part_keys: Keys, direction: str
 ) -> Payment:
-    is_return = entry.status == "REVERSED" or part_keys.return_reason in told
+    is_return = entry.status == "REVERSED" or not told.keys().isdisjoint(
+        part_keys.returns
+    )
     return payment(
         told,
         part_keys,

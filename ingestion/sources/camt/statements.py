@@ -172,12 +172,13 @@ class Statements:
     def _group_header(self, item: Item) -> Iterable[Record]:
         told = item.content.values
         return self._learn(
-            message=values.clean(told.get("MsgId")), **_pages(told, "MsgPgntn/")
+            message=values.clean(told.get("MsgId")), pages=_pages(told, "MsgPgntn/")
         )
 
     def _open(self, _: Item) -> Iterable[Record]:
-        kept = ("is_known_version", "message", "page", "is_last", "carried")
+        kept = ("is_known_version", "message", "pages", "carried")
         head = {key: self._head[key] for key in kept if key in self._head}
+        head |= head.get("pages", {})
         self._restore(NOTHING._replace(head=head, line=self._line))
         return ()
 
