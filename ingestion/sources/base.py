@@ -108,6 +108,40 @@ class Reason(_Explained):
         "not_booked",
         "The entry's group is a test, or takes back what was reported before.",
     )
+    INVALID_DIRECTION = (
+        "invalid_direction",
+        "The entry, or a transaction of it, is not clearly a credit or a debit.",
+    )
+    TOLD_TWICE = "told_twice", "The entry has two elements where only one may be."
+    ENTRY_TOO_LONG = (
+        "entry_too_long",
+        "The entry, its transactions not counted, is longer than 1 MiB.",
+    )
+    # These are only flags: the row is kept.
+    DETAILS_DIFFER = (
+        "details_differ",
+        "The transactions of the entry do not add up to it, so it is one row.",
+    )
+    DETAILS_LEFT_OUT = (
+        "details_left_out",
+        "The transactions of the entry are too long to be told apart.",
+    )
+    DETAIL_COUNT = (
+        "detail_count",
+        "The entry stands for another number of transactions than it lists.",
+    )
+    INFORMATION_ONLY = (
+        "information_only",
+        "The entry is told for information: nothing was booked.",
+    )
+    COPY_OR_DUPLICATE = (
+        "copy_or_duplicate",
+        "The statement is marked as a copy or duplicate of one that was sent before.",
+    )
+    UNKNOWN_VERSION = (
+        "unknown_version",
+        "The message is of a version that this reader was not written for.",
+    )
 
 
 class FileFault(_Explained):
@@ -122,6 +156,12 @@ class FileFault(_Explained):
     COMPRESSED_FILE = "compressed_file", "The file is compressed."
     NOT_TEXT = "not_text", "The file is binary, such as a PDF or a workbook."
     WRONG_FORMAT = "wrong_format", "The file is not of the format that its source says."
+    NOT_XML = "not_xml", "The file is not well-formed XML."
+    UNSAFE_XML = "unsafe_xml", "The file declares a document type or entities."
+    WRONG_MESSAGE = (
+        "wrong_message",
+        "The file holds another message than the one its source is for.",
+    )
 
 
 class SourceError(Exception):
@@ -168,6 +208,7 @@ class Control(_Explained):
         "running_balance",
         "The balance of a row does not follow from the row before.",
     )
+    UNREADABLE = "unreadable", "A balance or sum that the file states is not readable."
     UNFINISHED = "unfinished", "The file ends before its last statement or trailer."
 
 

@@ -56,22 +56,30 @@ def refuse_other_formats(head: bytes) -> None:
             FileFault.EMPTY_FILE, "The file has no bytes; export it again."
         )
     _refuse_wide_text(head)
-    _refuse_compressed(head)
-    for magic, name in _BINARY.items():
-        if head.startswith(magic):
-            raise _not_text(name)
+    check_packed(head, "text")
 
 
 def check_head(head: bytes) -> None:
     """Refuse a file by its first bytes; raises SourceError, returns nothing."""
     refuse_other_formats(head)
     if b"\0" in head.split(b"\n", 1)[0]:
-        raise _not_text("binary")
+        raise _not_text("binary", "CSV")
     if b"\r" in head.strip() and b"\n" not in head:
         raise SourceError(
             FileFault.WRONG_HEADER,
             "The lines end in carriage returns alone; save the file with line feeds.",
         )
+
+
+def check_packed(head: bytes, form: str) -> None:
+    """Refuse a compressed or binary file, which should have been of that form.
+
+    Raises SourceError, returns nothing.
+    """
+    _refuse_compressed(head, form)
+    for magic, name in _BINARY.items():
+        if head.startswith(magic):
+            raise _not_text(name, form)
 
 
 def _refuse_wide_text(head: bytes) -> None:
@@ -94,14 +102,15 @@ def _wide_by_nulls(head: bytes) -> str | None:
     return None
 
 
-def _refuse_compressed(head: bytes) -> None:
+def _refuse_compressed(head: bytes, form: str) -> None:
     name = next((n for magic, n in _COMPRESSED.items() if head.startswith(magic)), None)
     if name == "zip" and any(part in head for part in _WORKBOOK_PARTS):
-        raise _not_text("an Excel workbook (.xlsx)")
+        raise _not_text("an Excel workbook (.xlsx)", form)
     if name:
         raise SourceError(
             FileFault.COMPRESSED_FILE,
-            f"The file is compressed with {name}; unpack it and upload what is inside.",
+            f"The file is compressed with {name}; unpack it and upload the {form} "
+            "inside.",
         )
 
 
@@ -112,7 +121,7 @@ def _wrong_encoding(name: str) -> SourceError:
     )
 
 
-def _not_text(name: str) -> SourceError:
+def _not_text(name: str, form: str) -> SourceError:
     return SourceError(
-        FileFault.NOT_TEXT, f"The file is {name}; export it as text and upload that."
+        FileFault.NOT_TEXT, f"The file is {name}; export it as {form} and upload that."
     )
