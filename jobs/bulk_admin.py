@@ -41,6 +41,13 @@ class BulkDecisionAdmin(ReadOnlyAdmin):
     fields = ("id",)
     change_form_template = "admin/jobs/bulkdecision/change_form.html"
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the user may see dead letters, as these are about them."""
+        return bool(
+            request.user.has_perm("jobs.view_deadletter")
+            or super().has_view_permission(request, obj)
+        )
+
     def get_urls(self) -> list[URLPattern]:
         """Add the part that refreshes itself, and the way to call it off."""
         wrap = self.admin_site.admin_view

@@ -219,7 +219,8 @@ class DeadLetterAdmin(JobScreens):
     ) -> HttpResponse:
         """Decide about one job from its page."""
         rows = dead_letters.dead().filter(pk=job_id)
-        back = change_url(Job, job_id)
+        may_see_job = request.user.has_perm("jobs.view_job")
+        back = change_url(Job if may_see_job else DeadLetter, job_id)
         return decide(self, request, rows, DECISIONS[name], [], back=back)
 
     def edit_one(self, request: HttpRequest, job_id: UUID) -> HttpResponse:

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Count, Max, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.utils.dateparse import parse_datetime
 
 from jobs.bulk import MOST_PER_SECOND, PER_SECOND, bulk_start
 from jobs.deciding import jobs_discard, jobs_restore, jobs_revive
@@ -20,6 +22,7 @@ PREVIEWED: Final = 10
 #: Jobs that are decided about in the request; for more there is jobs/bulk.py.
 AT_ONCE: Final = 200
 MOST_CRITERIA: Final = 500
+MOST_REASON: Final = 200
 #: Parameters of a list that choose no rows, as Django names them.
 _NO_FILTERS: Final = frozenset({"p", "o", "all", "e", "_changelist_filters"})
 
@@ -90,15 +93,18 @@ def decide(
     back: str,
 ) -> HttpResponse:
     """Ask, and then do it; `back` is where it leads afterwards."""
-    if not decision.is_open_to(request):
+    if not (decision.is_open_to(request) and screen.has_view_permission(request)):
         raise PermissionDenied
-    why = " ".join(request.POST.get("reason", "").split())
+    why = " ".join(request.POST.get("reason", "").split())[:MOST_REASON]
+    counted = parse_datetime(request.POST.get("counted_until", "")[:40])
+    if counted is not None:  # what died since was not on the page that asked
+        rows = rows.filter(finished_at__lte=counted)
     if "confirmed" not in request.POST or (decision.needs_reason and not why):
         return _ask(screen, request, rows, decision, hidden)
     ids = list(rows.order_by().values_list("pk", flat=True)[: AT_ONCE + 1])
     with acting(why=why):
         if len(ids) > AT_ONCE:
-            return _start(request, rows, decision)
+            return _start(screen, request, rows, decision)
         noted = f"{decision.noted} {why}".strip()
         log_change(request, DeadLetter.objects.filter(pk__in=ids), noted)
         done = decision.apply(job_ids=ids)
@@ -107,7 +113,10 @@ def decide(
 
 
 def _start(
-    request: HttpRequest, rows: QuerySet[DeadLetter], decision: Decision
+    screen: Any,
+    request: HttpRequest,
+    rows: QuerySet[DeadLetter],
+    decision: Decision,
 ) -> HttpResponse:
     """Have the dispatcher do it, and lead to the page that shows how far it is."""
     bulk = bulk_start(
@@ -117,6 +126,9 @@ def _start(
         per_second=_speed(request),
     )
     log_change(request, BulkDecision.objects.filter(pk=bulk.pk), decision.noted)
+    if not bulk.total_count:
+        text = "Another bulk decision is about to come to all of them."
+        screen.message_user(request, text, messages.WARNING)
     return HttpResponseRedirect(change_url(bulk, bulk.pk))
 
 
@@ -133,7 +145,7 @@ def _criteria(request: HttpRequest) -> str:
 
 
 def _speed(request: HttpRequest) -> int:
-    given = request.POST.get("per_second", "")
+    given = request.POST.get("per_second", "")[:6]
     return int(given) if given.isascii() and given.isdigit() else PER_SECOND
 
 
@@ -144,7 +156,10 @@ def _ask(
     decision: Decision,
     hidden: list[tuple[str, str]],
 ) -> HttpResponse:
-    total = rows.order_by().count()
+    found = rows.order_by().aggregate(total=Count("pk"), until=Max("finished_at"))
+    total, until = found["total"], found["until"]
+    if until is not None:
+        hidden = [*hidden, ("counted_until", until.isoformat())]
     context = {
         **screen.admin_site.each_context(request),
         "title": decision.title,

@@ -64,7 +64,7 @@ IDLE_WAIT_SECONDS: Final = 0.5
 #: How often workers are told who waits.
 PRESSURE_SECONDS: Final = 0.2
 #: How often a little of the bulk decisions is carried out.
-BULK_SECONDS: Final = 0.5
+BULK_SECONDS: Final = 1.0
 #: Pause after a broker that was away.
 BROKER_SECONDS: Final = 0.5
 #: When a turn serves no more pools.

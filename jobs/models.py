@@ -442,13 +442,20 @@ class BulkDecision(models.Model):
 
 
 class BulkItem(models.Model):
-    """A job that a bulk decision has still to come to."""
+    """A dead letter that a bulk decision has still to come to; one has it at a time.
 
-    pk = models.CompositePrimaryKey("bulk_id", "job_id")
+    It is decided about only if it still is as it was when it was counted.
+    """
+
+    job_id = models.UUIDField(primary_key=True)
     bulk = models.ForeignKey(
         BulkDecision, on_delete=models.CASCADE, related_name="items", db_index=False
     )
-    job_id = models.UUIDField()
+    died_at = models.DateTimeField()
+    discarded_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index("bulk", "job_id", name="bulk_item_next")]
 
     def __str__(self) -> str:
         return f"{self.job_id} of {self.bulk_id}"

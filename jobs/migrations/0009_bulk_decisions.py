@@ -36,9 +36,13 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='BulkItem',
             fields=[
-                ('pk', models.CompositePrimaryKey('bulk_id', 'job_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('job_id', models.UUIDField()),
+                ('job_id', models.UUIDField(primary_key=True, serialize=False)),
+                ('died_at', models.DateTimeField()),
+                ('discarded_at', models.DateTimeField(null=True)),
                 ('bulk', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='items', to='jobs.bulkdecision')),
             ],
+            options={
+                'indexes': [models.Index(models.F('bulk'), models.F('job_id'), name='bulk_item_next')],
+            },
         ),
     ]

@@ -1,12 +1,15 @@
 """Decisions about many dead letters: done a few at a time, seen, and called off."""
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client
+from django.utils import timezone
 
 from jobs import bulk, deciding, decisions_admin
 from jobs.dispatcher import Dispatcher
@@ -107,6 +110,43 @@ def test_a_job_that_somebody_else_decided_about_is_passed_over():
     assert states(jobs) == ["queued", "dead"]
 
 
+def test_no_plan_makes_a_step_longer_than_its_time():
+    """PostgreSQL may think that the list is empty, and look it up row by row."""
+    for _ in range(3):
+        make_dead_job("t1")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE jobs_bulkitem")
+        cursor.execute("SET LOCAL enable_hashjoin = off")
+        cursor.execute("SET LOCAL enable_mergejoin = off")
+        cursor.execute("SET LOCAL enable_hashagg = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+    begin(per_second=1)
+    assert [step(), step()] == [1, 1]
+
+
+def test_a_person_who_decided_meanwhile_is_not_overruled():
+    jobs = [make_dead_job("t1") for _ in range(3)]
+    decision = begin(per_second=10)
+    with all_tenants(reason="test"):
+        deciding.jobs_discard(job_ids=[jobs[0].pk])
+        deciding.jobs_revive(job_ids=[jobs[1].pk])
+        moves = (("dispatched", None), ("started", None), ("buried", timezone.now()))
+        for (event, ended), state in zip(
+            moves, ("dispatched", "running", "dead"), strict=True
+        ):
+            Job.objects.filter(pk=jobs[1].pk).update(
+                state=state, event=event, finished_at=ended
+            )
+    step()
+    assert states(jobs) == ["dead", "dead", "queued"]
+    assert counts(decision)[:2] == (1, 2)
+
+
+def test_a_letter_waits_for_one_decision_at_a_time():
+    make_dead_job("t1")
+    assert [begin().total_count, begin("discard").total_count] == [1, 0]
+
+
 def test_a_small_decision_does_not_wait_for_a_large_one():
     for _ in range(4):
         make_dead_job("t1")
@@ -189,12 +229,22 @@ def test_a_few_are_decided_about_at_once(browser: Client, few: None):
     assert not BulkDecision.objects.exists()
 
 
-@pytest.mark.parametrize("given", ["", "x", "-1", "0", "9" * 30])
+@pytest.mark.parametrize("given", ["", "x", "-1", "0", "9" * 5000])
 def test_a_speed_that_is_none_is_bounded(browser: Client, few: None, given: str):
     for _ in range(3):
         make_dead_job("t1")
     decide(browser, f"{LIST}retry/", per_second=given)
     assert 1 <= BulkDecision.objects.get().per_second <= bulk.MOST_PER_SECOND
+
+
+def test_what_died_after_the_question_is_not_decided_about(browser: Client):
+    job = make_dead_job("t1", ended=timezone.now() - timedelta(hours=1))
+    page = browser.get(f"{LIST}retry/").content.decode()
+    asked = re.search(r'name="counted_until" value="([^"]+)"', page)
+    assert asked is not None
+    later = make_dead_job("t1")
+    decide(browser, f"{LIST}retry/", counted_until=asked[1])
+    assert states([job, later]) == ["queued", "dead"]
 
 
 def test_the_rest_is_called_off_on_its_page(browser: Client):
