@@ -79,11 +79,17 @@ class UnitReading:
         """Yield the records; raises SourceError if the file is of no use."""
         judge, skip = self._judge, self._skip
         for unit in self._units:
-            before = None if unit.kind in judge.single else self._state
+            if not skip and unit.kind in judge.single:
+                # Nearly all units: they take the short way.
+                records = judge.take(unit)
+                self._pass(unit)
+                yield from records
+                continue
+            before = self._state
             records = judge.take(unit)
             for number, record in enumerate(records[skip:], skip + 1):
                 if number < len(records):
-                    state = {**(before or {}), _SKIP: number}
+                    state = {**before, _SKIP: number}
                     self._within = Position(unit.offset, unit.line, state)
                 else:
                     self._pass(unit)

@@ -38,6 +38,7 @@ from ingestion.sources.swift.known import Before, Page, Totals
 from ingestion.sources.textlines import decoded
 from ingestion.sources.units import END, Unit
 
+_COMMON: Final = ["61", "86"]
 #: `517852257 EUR`, `1291.99.348EUR`, `//AT39364/12345678912/EUR`
 _ACCOUNT: Final = re.compile(r"(?P<account>.*?[0-9 /.])(?P<currency>[A-Z]{3})")
 _END_OF_MESSAGE: Final = re.compile(r"-\}|\{1:")
@@ -376,6 +377,10 @@ def _count(page: Page, line: Line) -> None:
 
 def _texts(unit: Unit) -> dict[str, str]:
     """Return the texts of an entry by tag; those of one tag are joined as lines."""
+    tags_given = [tag for tag, _ in unit.parts]
+    if tags_given == _COMMON:
+        (_, line), (_, info) = unit.parts
+        return {"61": decoded(line), "86": decoded(info), "NS": ""}
     texts: dict[str, list[str]] = {"86": [], "NS": []}
     for tag, data in unit.parts:
         texts.setdefault(tag, []).append(decoded(data))
@@ -386,9 +391,9 @@ def _check_text(unit: Unit, texts: Mapping[str, str]) -> None:
     """Refuse texts that cannot be kept; raises FieldError."""
     if unit.is_cut:
         raise FieldError(":61:", Reason.FIELD_TOO_LONG, visible(texts["61"]))
-    for tag, text in texts.items():
-        if "\0" in text:
-            raise FieldError(f":{tag}:", Reason.NUL_BYTE, visible(text))
+    if "\0" in texts["86"] or "\0" in texts["61"] or "\0" in texts["NS"]:
+        tag, text = next(one for one in texts.items() if "\0" in one[1])
+        raise FieldError(f":{tag}:", Reason.NUL_BYTE, visible(text))
 
 
 def _since(before: list[Any] | None, totals: Totals) -> list[Any]:
