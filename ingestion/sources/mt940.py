@@ -25,8 +25,14 @@ def read_942(blocks: Iterable[bytes], *, resume: Position | None = None) -> Unit
 
 
 def _read(source: str, blocks: Iterable[bytes], resume: Position | None) -> UnitReading:
-    cut, begin = partial(units, source), partial(Statements, source)
-    return UnitReading(blocks, resume, cut=cut, begin=begin)
+    about: dict[str, str] = {}
+    return UnitReading(
+        blocks,
+        resume,
+        cut=partial(units, source, about),
+        begin=partial(Statements, source),
+        about=about,
+    )
 
 
 SOURCES = (

@@ -35,6 +35,7 @@ def _said(keyword: str, value: str) -> re.Pattern[str]:
 
 
 _END_TO_END = _said("EREF", r"[^\n]{1,70}?")
+_SPELLED_OUT = re.compile(r"(?i:END-TO-END-REF)\.?:\s*([^\s?/]{1,35})(?=\s|\Z)")
 _CUSTOMER = _said("KREF", r"[^\n]{1,70}?")
 _ACCOUNT = re.compile(
     r"(?:/IBAN/|/CNTP/|(?<![A-Z])IBAN(?:\+|:[ ]?)|/ACNO/|(?:REK: ))"
@@ -55,6 +56,7 @@ _RRN = re.compile(
     r"\b(?:UPI|IMPS|RRN)\b[^\n]{0,100}?(?<![0-9A-Z])([0-9]{12})(?![0-9A-Z])"
 )
 _BEFORE_ACCOUNT = ("IBAN", "/CNTP/", "/ACNO/", "REK: ")
+_BEFORE_SPELLED = ("END-TO-END", "End-to-End")
 _BEFORE_BIC = ("BIC", "/CNTP/")
 _BEFORE_RRN = ("UPI", "IMPS", "RRN")
 _NETWORKS = ("UPI", "IMPS", "NEFT", "RTGS")
@@ -77,12 +79,18 @@ NOTHING = Told()
 def told(text: str) -> Told:
     """Return what the text of an entry says of references and of the other side."""
     return Told(
-        reference(_END_TO_END, text) if "EREF" in text else None,
+        _end_to_end(text),
         network_number(text),
         reference(_CUSTOMER, text) if "KREF" in text else None,
         _first(_ACCOUNT, text) if _has(_BEFORE_ACCOUNT, text) else None,
         (_first(_BIC, text) if _has(_BEFORE_BIC, text) else None) or _ifsc(text),
     )
+
+
+def _end_to_end(text: str) -> str | None:
+    if "EREF" in text and (found := reference(_END_TO_END, text)):
+        return found
+    return reference(_SPELLED_OUT, text) if _has(_BEFORE_SPELLED, text) else None
 
 
 def _has(words: Iterable[str], text: str) -> bool:

@@ -12,17 +12,27 @@ from ingestion.sources.lines import MAX_FIELD_CHARS, chunks
 MAX_LINE_BYTES = MAX_FIELD_CHARS + 64
 
 
-def text_lines(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Yield `(line, size)`: the line without its end, and its true size with it."""
+def text_lines(
+    blocks: Iterable[bytes], *, also_end: bytes = b""
+) -> Iterator[tuple[bytes, int]]:
+    """Yield `(line, size)`: the line without its end, and its true size with it.
+
+    `also_end` are two bytes that end lines too.
+    """
     kept, dropped = b"", 0
     for chunk in chunks(blocks):
-        parts = (kept + chunk).splitlines(keepends=True)
+        data = kept + chunk
+        if also_end:
+            data = data.replace(also_end, b"\r\n")
+        parts = data.splitlines(keepends=True)
         # The last one may go on, or its CR be the first half of a line end.
         kept = parts.pop()
         for part in parts:
             yield _cut(part), len(part) + dropped
             dropped = 0
-        if len(kept) > MAX_LINE_BYTES + 1 and not kept.endswith((b"\r", b"\n")):
+        if len(kept) > MAX_LINE_BYTES + 1 and not kept.endswith(
+            (b"\r", b"\n", also_end[:1] or b"\n")
+        ):
             dropped += len(kept) - MAX_LINE_BYTES - 1
             kept = kept[: MAX_LINE_BYTES + 1]
     if kept:

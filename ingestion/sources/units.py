@@ -53,7 +53,8 @@ class UnitReading:
     """The records of a file that is cut into units.
 
     `cut` yields the units from a position on, and `begin` makes the judge that knows
-    the state of a position.
+    the state of a position. What `cut` finds out of the whole file goes into `about`,
+    and with it into every position.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class UnitReading:
         *,
         cut: Cut,
         begin: Open,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         start = resume or Position(0, 1, {})
         self._offset, self._line = start.offset, start.line
         self._skip = int(start.state.get(_SKIP, 0))
         #: Where reading goes on if it stops before a unit, or between its records.
         self._within: Position | None = start
+        self._about = {} if about is None else about
         self._judge = begin(start.state)
         self._units = cut(blocks, start)
 
@@ -76,11 +79,17 @@ class UnitReading:
         """Yield the records; raises SourceError if the file is of no use."""
         judge, skip = self._judge, self._skip
         for unit in self._units:
-            before = None if unit.kind in judge.single else judge.state
+            if not skip and unit.kind in judge.single:
+                # Nearly all units: they take the short way.
+                records = judge.take(unit)
+                self._pass(unit)
+                yield from records
+                continue
+            before = self._state
             records = judge.take(unit)
             for number, record in enumerate(records[skip:], skip + 1):
                 if number < len(records):
-                    state = {**(before or {}), _SKIP: number}
+                    state = {**before, _SKIP: number}
                     self._within = Position(unit.offset, unit.line, state)
                 else:
                     self._pass(unit)
@@ -93,6 +102,10 @@ class UnitReading:
         self._offset, self._line = unit.end_offset, unit.end_line
 
     @property
+    def _state(self) -> dict[str, Any]:
+        return {**self._judge.state, **self._about}
+
+    @property
     def offset(self) -> int:
         """Return how many bytes of the file were read up to there."""
         return self._within.offset if self._within else self._offset
@@ -100,4 +113,4 @@ class UnitReading:
     @property
     def position(self) -> Position:
         """Return where a later reading goes on after the record yielded last."""
-        return self._within or Position(self._offset, self._line, self._judge.state)
+        return self._within or Position(self._offset, self._line, self._state)

@@ -1,6 +1,7 @@
 """MT940 and MT942: what becomes of every field, and what is refused and why."""
 
 import gzip
+import json
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -153,6 +154,7 @@ def test_marks_say_the_direction_and_the_status(mark, direction, status):
         ("100,", "100.00"),
         ("100,5", "100.50"),
         ("0,01", "0.01"),
+        (",02", "0.02"),
         ("000000000001213,28", "1213.28"),
         ("9999999999999999,99", "9999999999999999.99"),
     ],
@@ -289,6 +291,20 @@ def test_envelopes_and_line_ends_do_not_matter(line_end):
     assert [one.line for one in found] == [6, 7, 17, 18, 25]
 
 
+def test_lines_of_home_banking_end_with_at_signs():
+    lines = ("", *HEAD, LINE, ":86:mail@@example.org", *FOOT)
+    data = "@@".join(lines).encode()
+    row, fault, statement = records(mt940.read_940, [data])
+    assert json.loads(row.record.raw_row)["details"] == "mail\nexample.org"
+    assert (row.line, fault.record.control, statement.line) == (6, "closing_balance", 9)
+    for one in (row, fault):
+        rest = records(mt940.read_940, [data[one.end_offset :]], one.position)
+        assert rest == [fault, statement][(one is fault) :]
+    with_ends = "\n".join(lines).encode()
+    (kept,) = (one.row for one in records(mt940.read_940, [with_ends]) if one.row)
+    assert kept.raw_row["details"] == "mail@@example.org"
+
+
 def test_text_is_utf8_or_latin1():
     lines = (*HEAD, LINE, ":86:Übertrag", *FOOT)
     for encoding in ("utf-8", "iso-8859-1"):
@@ -388,6 +404,24 @@ def test_pages_follow_from_each_other():
     ]
     skipped = (*second[:2], ":28C:5/3", *second[3:])
     assert faults(*first, *skipped, *last) == [(10, "page", "2", "3")]
+
+
+def test_entries_of_pages_without_numbers_are_numbered_on():
+    def page(opening, closing):
+        head = (*HEAD[:3], f":60F:C260104EUR{opening},", LINE)
+        return (*head, f":62F:C260104EUR{closing},")
+
+    found = of(Row, read(*page(1000, 1100), *page(1100, 1200)))
+    assert [row.txn_id[-3:] for row in found] == ["1:1", "1:2"]
+    again = of(Row, read(*page(1000, 1100), *page(1000, 1100)))
+    assert [row.txn_id[-3:] for row in again] == ["1:1", "1:1"]
+    second = (*HEAD[:3], ":60M:C260104EUR1100,", LINE, ":62F:C260104EUR1200,")
+    assert of(Row, read(*page(1000, 1100), *second))[1].txn_id.endswith("1:2")
+
+
+def test_a_closing_balance_without_currency_has_that_of_the_opening():
+    assert faults(*HEAD, LINE, ":62F:C2601051100,00") == []
+    assert reject(":60F:C2601051100,00", head=HEAD[:3])[0] == ":60F:"
 
 
 def test_missing_balances():

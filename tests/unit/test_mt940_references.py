@@ -66,6 +66,9 @@ def test_references_of_the_line(line, reference, source):
         ("UPI-CHAI POINT-chai@ybl-HDFC0001234-600512345678-TEA", "600512345678"),
         ("IMPS-600512345678-ASHA-HDFC-XX17", "600512345678"),
         ("account 600512345678", "LINE"),
+        ("END-TO-END-REF.:\n17-AB IBAN: DE42", "17-AB"),
+        ("005?20BELASTUNG?21END-TO-END-REF.:?2217/AB", "LINE"),
+        ("005?20BELASTUNG?21END-TO-END-REF.:?2217.AB?23CORE", "17.AB"),
         ("no reference at all", "LINE"),
     ],
 )

@@ -27,6 +27,14 @@ def test_a_long_line_is_cut_and_its_size_is_true(size):
     assert found == [(1, 2), (MAX_LINE_BYTES + 1, long + 2), (1, 1)]
 
 
+@given(st.text("ab@\n", max_size=30), st.lists(st.integers(0, 99), max_size=5))
+def test_two_signs_may_end_lines_too(text, cuts):
+    data = text.encode()
+    found = list(text_lines(cut(data, cuts), also_end=b"@@"))
+    assert [line for line, _ in found] == data.replace(b"@@", b"\r\n").splitlines()
+    assert sum(size for _, size in found) == len(data)
+
+
 def test_text_is_utf8_or_latin1():
     assert decoded("é€".encode()) == "é€"
     assert decoded(b"\xe9") == "é"

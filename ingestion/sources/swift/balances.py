@@ -15,9 +15,10 @@ from ingestion.sources.base import FieldError, Reason, visible
 from ingestion.sources.currencies import EXPONENTS
 
 TAGS: Final = tags.TAG_BY_ID
-AMOUNT: Final = re.compile(r"[0-9]{1,25}(?:,[0-9]{0,10})?")
+AMOUNT: Final = re.compile(r"[0-9]{1,25}(?:,[0-9]{0,10})?|,[0-9]{1,10}")
 # Some banks fill an amount up with zeros, beyond what the library's pattern takes.
 _PADDING: Final = re.compile(r"^([CD][0-9]{6}[A-Z]{3})0+(?=[0-9])")
+_BARE: Final = re.compile(r"([CD][0-9]{6})([0-9]+,[0-9]*)")
 
 
 class Balance(NamedTuple):
@@ -28,8 +29,13 @@ class Balance(NamedTuple):
     day: booking.Day
 
 
-def balance_of(kind: str, text: str) -> Balance:
-    """Return a balance; raises FieldError if it has another layout."""
+def balance_of(kind: str, text: str, known: str | None = None) -> Balance:
+    """Return a balance; raises FieldError if it has another layout.
+
+    One that lacks its currency is in the `known` one, if there is one.
+    """
+    if known and (bare := _BARE.fullmatch(text)):
+        text = f"{bare[1]}{known}{bare[2]}"
     tag = TAGS.get(kind) or TAGS[int(kind)]
     match = tag.re.match(_PADDING.sub(r"\1", text))
     if not match or not is_whole(match):

@@ -20,6 +20,7 @@ from ingestion.sources.units import END, Unit
 STRAY = "stray"
 ENVELOPE = "envelope"
 ENTRY = "61"
+_LINE_END = "line_end"
 _MORE_ABOUT_AN_ENTRY = frozenset({"86", "NS"})
 _FREE_TEXT = frozenset({"61", "86", "NS"})
 
@@ -48,33 +49,46 @@ _CONTROLS = bytes(range(9)) + bytes(range(11, 32))
 _MOST_BEFORE_A_FIELD = 1 << 20
 
 
-def units(source: str, blocks: Iterable[bytes], start: Position) -> Iterator[Unit]:
-    """Yield the units from a position on.
+def units(
+    source: str, about: dict[str, str], blocks: Iterable[bytes], start: Position
+) -> Iterator[Unit]:
+    """Yield the units from a position on; note in `about` how the file's lines end.
 
     Raises SourceError if the file has no field, or begins with another type of message
     than the name of the source says.
     """
-    if start.offset or start.state:
-        yield from Cutter(start.offset, start.line).units(text_lines(blocks))
-    else:
-        mark, blocks = _checked(blocks)
-        yield from Cutter(len(mark), 1).units(_lines_with_a_field(source, blocks))
+    head, rest = _headed(blocks)
+    mark = b""
+    is_whole = not (start.offset or start.state)
+    if is_whole:
+        refuse_other_formats(head[:HEAD_BYTES])
+        mark = UTF8_BOM if head.startswith(UTF8_BOM) else b""
+    also_end = _also_end(head) if is_whole else start.state.get(_LINE_END, "")
+    about[_LINE_END] = also_end
+    lines = text_lines(chain((head[len(mark) :],), rest), also_end=also_end.encode())
+    if is_whole:
+        lines = _with_a_field(source, lines)
+    yield from Cutter(start.offset + len(mark), start.line).units(lines)
 
 
-def _checked(blocks: Iterable[bytes]) -> tuple[bytes, Iterable[bytes]]:
+def _headed(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
     remaining = iter(blocks)
     head = b""
     while len(head) < HEAD_BYTES and (block := next(remaining, None)) is not None:
         head += block
-    refuse_other_formats(head[:HEAD_BYTES])
-    mark = UTF8_BOM if head.startswith(UTF8_BOM) else b""
-    return mark, chain((head[len(mark) :],), remaining)
+    return head, remaining
 
 
-def _lines_with_a_field(
-    source: str, blocks: Iterable[bytes]
+def _also_end(head: bytes) -> str:
+    """Return what ends the lines of a file from home banking, which has no others."""
+    head = head[:HEAD_BYTES]
+    is_one_line = b"\n" not in head and b"\r" not in head
+    return "@@" if is_one_line and b"@@:" in head else ""
+
+
+def _with_a_field(
+    source: str, lines: Iterator[tuple[bytes, int]]
 ) -> Iterator[tuple[bytes, int]]:
-    lines = text_lines(blocks)
     first: list[tuple[bytes, int]] = []
     size = 0
     for line in lines:

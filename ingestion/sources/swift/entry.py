@@ -39,7 +39,7 @@ class StatementLine(tags.Statement):
     (?P<mark>R?[CD]|E[CD])
     (?P<funds_code>[A-Z])?
     [ \n]?
-    (?P<amount>[0-9]+(?:,[0-9]*)?)
+    (?P<amount>[0-9]+(?:,[0-9]*)?|,[0-9]+)
     [ ]?(?P<type>[A-Z][A-Z0-9 ]{3})?
     (?P<rest>[^\n]*)
     (?:\n(?P<supplement>[\s\S]*))?

@@ -50,8 +50,10 @@ class Page:
     #: F or M: the statement begins here, or goes on from the page before.
     opening_kind: str = ""
     is_closed: bool = False
-    #: How many entries there were, good and refused.
+    #: How many entries there were, good and refused, and how many of a page before
+    #: that has the same `statement_id`.
     entries: int = 0
+    entries_before: int = 0
     rows: int = 0
     credits: Totals = field(default_factory=Totals)
     debits: Totals = field(default_factory=Totals)
@@ -116,6 +118,11 @@ class Before:
     to_follow: str | None
     credits: list[Any]
     debits: list[Any]
+    statement_id: str
+    entries: int
+    #: Whether it changed the balance, and the balance that it ends with.
+    has_moved: bool
+    closing: str | None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

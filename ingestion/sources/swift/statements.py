@@ -7,7 +7,6 @@ the entries.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 from mt940 import tags
@@ -39,6 +38,7 @@ from ingestion.sources.swift.known import Before, Page, Totals
 from ingestion.sources.textlines import decoded
 from ingestion.sources.units import END, Unit
 
+_COMMON: Final = ["61", "86"]
 #: `517852257 EUR`, `1291.99.348EUR`, `//AT39364/12345678912/EUR`
 _ACCOUNT: Final = re.compile(r"(?P<account>.*?[0-9 /.])(?P<currency>[A-Z]{3})")
 _END_OF_MESSAGE: Final = re.compile(r"-\}|\{1:")
@@ -121,7 +121,8 @@ class Statements:
             _count(page, line)
             _check_text(unit, texts)
             place = self._place or self._placed(page)
-            found = row(page.entries, unit.line, place, line, texts)
+            number = page.entries_before + page.entries
+            found = row(number, unit.line, place, line, texts)
         except FieldError as error:
             return Reject(unit.line, error.column, error.reason, error.value)
         page.rows += 1
@@ -132,10 +133,24 @@ class Statements:
             raise FieldError(":25:", Reason.MISSING_VALUE, "")
         if not page.currency:
             raise FieldError("currency", Reason.MISSING_VALUE, "")
+        page.entries_before = self._entries_before(page)
         self._place = Place(
             self._source, page.reference, page.account, page.statement_id, page.currency
         )
         return self._place
+
+    def _entries_before(self, page: Page) -> int:
+        """Return where the entries' numbers go on, if pages have no numbers.
+
+        The opening balance tells that a page goes on from the one before and is not the
+        same once more.
+        """
+        last = self._goes_on(page)
+        if last is None or last.statement_id != page.statement_id:
+            return 0
+        opening = page.opening is not None and money(page.opening, page.currency or "")
+        follows = last.has_moved and opening == last.closing
+        return last.entries if page.opening_kind == "M" or follows else 0
 
     # --- the heading of a statement
 
@@ -236,7 +251,7 @@ class Statements:
         page = self._page
         if page is None or page.is_closed:
             return [self._reject(unit, Reason.OUTSIDE_STATEMENT, text)]
-        balance = balance_of(unit.kind, text)
+        balance = balance_of(unit.kind, text, page.currency)
         records: list[Record] = []
         if page.opening is None:
             records.append(_fault(unit, Control.MISSING_BALANCE, ":60F:", ""))
@@ -247,26 +262,30 @@ class Statements:
                 records.append(_fault(unit, Control.CLOSING_BALANCE, stated, found))
         page.currency = page.currency or balance.currency
         page.is_closed = True
-        self._remember(page, balance if unit.kind == "62M" else None)
+        self._remember(page, balance, is_followed=unit.kind == "62M")
         return [*records, _statement(page, balance, unit.line)]
 
-    def _remember(self, page: Page, to_follow: Balance | None) -> None:
-        stated = to_follow and money(to_follow.amount, to_follow.currency)
+    def _remember(
+        self, page: Page, closing: Balance | None, *, is_followed: bool = False
+    ) -> None:
+        stated = money(closing.amount, closing.currency) if closing else None
         last = self._goes_on(page)
-        totals = [
-            [
-                mine.count + (old[0] if old else 0),
-                str(mine.sum + Decimal(old[1] if old else 0)),
-            ]
-            for mine, old in (
-                (page.credits, last and last.credits),
-                (page.debits, last and last.debits),
-            )
-        ]
-        self._before = Before(page.account, page.number, page.sequence, stated, *totals)
+        before = (last.credits, last.debits) if last else (None, None)
+        self._before = Before(
+            page.account,
+            page.number,
+            page.sequence,
+            stated if is_followed else None,
+            credits=_since(before[0], page.credits),
+            debits=_since(before[1], page.debits),
+            statement_id=page.statement_id,
+            entries=page.entries_before + page.entries,
+            has_moved=bool(page.movement),
+            closing=stated,
+        )
 
     def _available(self, unit: Unit, text: str) -> list[Record]:
-        balance_of(unit.kind, text)
+        balance_of(unit.kind, text, self._page.currency if self._page else None)
         return self._no_totals(unit, text)
 
     def _sums(self, unit: Unit, text: str) -> list[Record]:
@@ -358,6 +377,10 @@ def _count(page: Page, line: Line) -> None:
 
 def _texts(unit: Unit) -> dict[str, str]:
     """Return the texts of an entry by tag; those of one tag are joined as lines."""
+    tags_given = [tag for tag, _ in unit.parts]
+    if tags_given == _COMMON:
+        (_, line), (_, info) = unit.parts
+        return {"61": decoded(line), "86": decoded(info), "NS": ""}
     texts: dict[str, list[str]] = {"86": [], "NS": []}
     for tag, data in unit.parts:
         texts.setdefault(tag, []).append(decoded(data))
@@ -368,9 +391,18 @@ def _check_text(unit: Unit, texts: Mapping[str, str]) -> None:
     """Refuse texts that cannot be kept; raises FieldError."""
     if unit.is_cut:
         raise FieldError(":61:", Reason.FIELD_TOO_LONG, visible(texts["61"]))
-    for tag, text in texts.items():
-        if "\0" in text:
-            raise FieldError(f":{tag}:", Reason.NUL_BYTE, visible(text))
+    if "\0" in texts["86"] or "\0" in texts["61"] or "\0" in texts["NS"]:
+        tag, text = next(one for one in texts.items() if "\0" in one[1])
+        raise FieldError(f":{tag}:", Reason.NUL_BYTE, visible(text))
+
+
+def _since(before: list[Any] | None, totals: Totals) -> list[Any]:
+    """Return the totals of all pages of a statement so far, as JSON values."""
+    return (
+        _plus(Totals.from_json(before), totals).to_json()
+        if before
+        else (totals.to_json())
+    )
 
 
 def _plus(one: Totals, other: Totals) -> Totals:
