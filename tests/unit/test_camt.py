@@ -513,6 +513,12 @@ def test_an_entry_that_is_too_long_is_refused_alone():
     assert said[-1].credits == Decimal("12.00")
 
 
+def test_an_entry_may_repeat_itself_often():
+    many = "<Strd><A>1</A><B>2</B></Strd>" * (walk.MAX_NODES // 2 + 1)
+    said = row(many)
+    assert said.raw_row[f"Strd[{walk.MAX_NODES // 2 + 1}]/B"] == "2"
+
+
 def test_transactions_that_are_too_long_are_left_out():
     long = nested("RmtInf/Ustrd", "x" * walk.MAX_PART_BYTES)
     inner = batch(camt.details("6.00", long), camt.details("4.00"))
