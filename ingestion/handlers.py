@@ -19,12 +19,14 @@ from ingestion import artifacts, sample, storage
 from ingestion.loader import Target
 from ingestion.models import FilePart, IngestedFile, KeptOutRow
 from ingestion.parts import Parts
+from ingestion.payloads import IngestPayload
 from ingestion.reading import Ahead, Chunk, chunks
 from ingestion.sources.base import Position, Source, SourceError
 from ingestion.sources.registry import UnknownSourceError, source_get
 from ingestion.storage import StoredObject
 from jobs.errors import PermanentError, RetryableError
 from jobs.handlers import Assignment, Checkpoint, JSONDict, Kind, Step
+from jobs.payloads import checked_by
 
 logger = logging.getLogger(__name__)
 
@@ -194,10 +196,29 @@ def mark_failed(job_id: UUID) -> None:
     IngestedFile.objects.filter(job_id=job_id).update(state=IngestedFile.State.FAILED)
 
 
+def why_fixed(job_id: UUID) -> str:
+    """Return why a job has to stay with its file: rows of it are loaded and counted."""
+    file = IngestedFile.objects.filter(job_id=job_id, rows__gt=0).first()
+    if file is None:
+        return ""
+    return (
+        f"{file.rows:,} row(s) of {file.path!r} are loaded, so the job can only go on "
+        "with that file. Enqueue another file as a job of its own, and discard this."
+    )
+
+
+def forget_file(job_id: UUID) -> None:
+    """Remove the file that a job had registered and of which nothing was loaded."""
+    IngestedFile.objects.filter(job_id=job_id).delete()
+
+
 INGEST = Kind(
     name="ingest",
     handler=ingest,
     prior_us=2_000_000,
     on_unfinished=mark_failed,
     sample=sample.put,
+    check_payload=checked_by(IngestPayload),
+    why_fixed=why_fixed,
+    on_edited=forget_file,
 )

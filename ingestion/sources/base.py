@@ -6,7 +6,7 @@ and never touches the database: bytes in, records out.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -85,6 +85,29 @@ class Reason(_Explained):
         "invalid_timestamp",
         "The time has another layout, or names a moment that does not exist.",
     )
+    OUTSIDE_FIELD = "outside_field", "The line belongs to no field of the format."
+    UNKNOWN_FIELD = "unknown_field", "The format has no such field or record."
+    MALFORMED_FIELD = (
+        "malformed_field",
+        "The field or record has another layout than its format gives it.",
+    )
+    REPEATED_FIELD = (
+        "repeated_field",
+        "The field stands a second time in one statement.",
+    )
+    OUTSIDE_STATEMENT = (
+        "outside_statement",
+        "The entry or field stands outside of any statement.",
+    )
+    INVALID_TYPE = (
+        "invalid_type",
+        "The type code is not of a movement of money, or nobody says which way.",
+    )
+    NO_MONEY = "no_money", "The entry tells something but moves no money."
+    NOT_BOOKED = (
+        "not_booked",
+        "The entry's group is a test, or takes back what was reported before.",
+    )
     INVALID_DIRECTION = (
         "invalid_direction",
         "The entry, or a transaction of it, is not clearly a credit or a debit.",
@@ -132,6 +155,7 @@ class FileFault(_Explained):
     UNSUPPORTED_ENCODING = "unsupported_encoding", "The file is not UTF-8."
     COMPRESSED_FILE = "compressed_file", "The file is compressed."
     NOT_TEXT = "not_text", "The file is binary, such as a PDF or a workbook."
+    WRONG_FORMAT = "wrong_format", "The file is not of the format that its source says."
     NOT_XML = "not_xml", "The file is not well-formed XML."
     UNSAFE_XML = "unsafe_xml", "The file declares a document type or entities."
     WRONG_MESSAGE = (
@@ -171,6 +195,15 @@ class Control(_Explained):
         "closing_balance",
         "The opening balance and the movements do not lead to the closing balance.",
     )
+    OPENING_BALANCE = (
+        "opening_balance",
+        "A page does not begin with the balance that the page before ends with.",
+    )
+    MISSING_BALANCE = (
+        "missing_balance",
+        "The statement lacks its opening or its closing balance.",
+    )
+    PAGE = "page", "A page of the statement is missing."
     RUNNING_BALANCE = (
         "running_balance",
         "The balance of a row does not follow from the row before.",
@@ -192,8 +225,8 @@ class Row(NamedTuple):
 
     `line` is the first line, or the number of the record, that it stands in. Texts hold
     no control characters. `amount` has two decimals at most and is not negative,
-    `direction` is `C` or `D`, `txn_timestamp` is in UTC, `row_hash` has 32 bytes, and
-    `raw_row` is a JSON object of everything that the file says about it, as given.
+    `direction` is `C` or `D`, `txn_timestamp` knows its zone, `row_hash` has 32 bytes,
+    and `raw_row` is a JSON object of everything that the file says about it, as given.
     """
 
     line: int
@@ -313,9 +346,34 @@ class Source:
     has_totals: bool = False
 
 
-def raw_json(values: Mapping[str, Any]) -> str:
-    """Return a `raw_row`: JSON without escapes where Unicode needs none."""
+def raw_json(values: Any) -> str:
+    """Return values for a `raw_row`: JSON without escapes where Unicode needs none."""
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+class RawRow:
+    """Writes the `raw_row` of a file's rows: its columns with their texts as given.
+
+    Rows whose texts need no escape, which are nearly all, go through a format.
+    """
+
+    def __init__(self, header: Sequence[str]) -> None:
+        self._header = tuple(header)
+        names = (raw_json(name).replace("%", "%%") for name in header)
+        self._format = "{" + ",".join(f'{name}:"%s"' for name in names) + "}"
+        self._quotes = self._format.count('"')
+        self._backslashes = self._format.count("\\")
+
+    def json(self, cells: Sequence[str]) -> str:
+        """Return the JSON object of one row, whose cells are as many as the columns."""
+        text = self._format % tuple(cells)
+        if (
+            text.isprintable()
+            and text.count('"') == self._quotes
+            and text.count("\\") == self._backslashes
+        ):
+            return text
+        return raw_json(dict(zip(self._header, cells, strict=True)))
 
 
 def row_hash(version: str, *canonical: str) -> bytes:

@@ -49,14 +49,19 @@ def text_blocks(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
     return mark, chain((head[len(mark) :],), remaining)
 
 
-def check_head(head: bytes) -> None:
-    """Refuse a file by its first bytes; raises SourceError, returns nothing."""
+def refuse_other_formats(head: bytes) -> None:
+    """Refuse what is no text of bytes at all; raises SourceError, returns nothing."""
     if not head:
         raise SourceError(
             FileFault.EMPTY_FILE, "The file has no bytes; export it again."
         )
     _refuse_wide_text(head)
-    check_packed(head, "CSV")
+    check_packed(head, "text")
+
+
+def check_head(head: bytes) -> None:
+    """Refuse a file by its first bytes; raises SourceError, returns nothing."""
+    refuse_other_formats(head)
     if b"\0" in head.split(b"\n", 1)[0]:
         raise _not_text("binary", "CSV")
     if b"\r" in head.strip() and b"\n" not in head:
@@ -112,7 +117,7 @@ def _refuse_compressed(head: bytes, form: str) -> None:
 def _wrong_encoding(name: str) -> SourceError:
     return SourceError(
         FileFault.UNSUPPORTED_ENCODING,
-        f"The file is {name}; save it as UTF-8 CSV and upload it again.",
+        f"The file is {name}; save it as UTF-8 text and upload it again.",
     )
 
 
