@@ -4,6 +4,10 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+from ingestion.sources.base import Row, Statement
+from ingestion.sources.registry import source_get
+from tests.readings import Found, records
+
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:camt.{kind}.001.{version}"
 ROOTS = {
     "052": ("BkToCstmrAcctRpt", "Rpt"),
@@ -133,3 +137,29 @@ def blocks(data: bytes, edges: Iterable[int]) -> list[bytes]:
     """Return the data cut at these places."""
     places = [0, *sorted(edge % (len(data) + 1) for edge in edges), len(data)]
     return [data[begin:end] for begin, end in pairwise(places)]
+
+
+def found(data: str | bytes, kind: str = "053") -> list[Found]:
+    """Return what the source of that kind finds in a file."""
+    data = data.encode() if isinstance(data, str) else data
+    return records(source_get(f"CAMT{kind}").read, [data])
+
+
+def every(data: str | bytes, kind: str = "053") -> list[Any]:
+    """Return all its records."""
+    return [each.record for each in found(data, kind)]
+
+
+def rows(data: str | bytes, kind: str = "053") -> list[Any]:
+    """Return its rows."""
+    return [record for record in every(data, kind) if isinstance(record, Row)]
+
+
+def statements(data: str | bytes, kind: str = "053") -> list[Any]:
+    """Return its statements."""
+    return [record for record in every(data, kind) if isinstance(record, Statement)]
+
+
+def flags(row: Row) -> list[tuple[str, str]]:
+    """Return the doubts about a row."""
+    return [(flag.column, str(flag.reason)) for flag in row.flags]

@@ -11,22 +11,22 @@ from ingestion.sources.base import (
     Statement,
 )
 from ingestion.sources.camt import walk
-from ingestion.sources.registry import source_get
 from tests import camt_files as camt
-from tests.camt_files import ACCOUNT, OTHER, entry, money, nested, one, tag
-from tests.readings import Found, records
+from tests.camt_files import (
+    ACCOUNT,
+    OTHER,
+    entry,
+    every,
+    flags,
+    found,
+    money,
+    nested,
+    one,
+    tag,
+)
 
 pytestmark = pytest.mark.unit
 BOOKED_AT = datetime(2026, 1, 4, 18, 30, tzinfo=UTC)
-
-
-def found(text: str | bytes, kind: str = "053") -> list[Found]:
-    data = text.encode() if isinstance(text, str) else text
-    return records(source_get(f"CAMT{kind}").read, [data])
-
-
-def every(text: str | bytes, kind: str = "053") -> list:
-    return [each.record for each in found(text, kind)]
 
 
 def rows(text: str | bytes, kind: str = "053") -> list:
@@ -41,10 +41,6 @@ def row(*inner: str, kind: str = "053", **changes):
 def reject(text: str, kind: str = "053"):
     (only,) = [r for r in every(one(text, kind=kind), kind) if isinstance(r, Reject)]
     return only.column, str(only.reason)
-
-
-def flags(some) -> list:
-    return [(flag.column, str(flag.reason)) for flag in some.flags]
 
 
 def in_details(*inner: str, **how) -> str:
@@ -511,6 +507,12 @@ def test_an_entry_that_is_too_long_is_refused_alone():
     assert {str(r.reason) for r in said if isinstance(r, Reject)} == {"entry_too_long"}
     assert said[-1].rows == 4
     assert said[-1].credits == Decimal("12.00")
+
+
+def test_an_entry_may_repeat_itself_often():
+    many = "<Strd><A>1</A><B>2</B></Strd>" * (walk.MAX_NODES // 2 + 1)
+    said = row(many)
+    assert said.raw_row[f"Strd[{walk.MAX_NODES // 2 + 1}]/B"] == "2"
 
 
 def test_transactions_that_are_too_long_are_left_out():

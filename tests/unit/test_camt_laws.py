@@ -1,6 +1,7 @@
 """Laws of the camt reader that hold for every file, searched with random files."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -74,7 +75,15 @@ summary = st.builds(
     st.integers(0, 4),
     amount,
 )
-odd_item = st.sampled_from(["<!-- between -->", "<?pi?>", "<AddtlStmtInf/>", "\n\n"])
+odd_item = st.sampled_from(
+    [
+        "<!-- between -->",
+        "<?pi?>",
+        "<AddtlStmtInf/>",
+        "\n\n",
+        "<Own xmlns='urn:o' xmlns:q='urn:q'><q:A>1</q:A></Own>",
+    ]
+)
 item = st.one_of(lonely, lonely, batch, odd_batch, a_balance, summary, odd_item)
 a_statement = st.builds(
     lambda items, id_: camt.statement(*items, id=id_),
@@ -86,11 +95,7 @@ a_statement = st.builds(
 def _document(statements: list[str], prefix: str, envelope: bool) -> str:
     text = camt.document(*statements)
     if prefix:
-        text = (
-            text.replace("</", "</\0").replace("<\0", "<").replace("<", f"<{prefix}:")
-        )
-        text = text.replace(f"<{prefix}:/\0", f"</{prefix}:")
-        text = text.replace(f"<{prefix}:!", "<!").replace(f"<{prefix}:?", "<?")
+        text = re.sub(r"<(/?)(\w+)(?=[\s/>])", rf"<\1{prefix}:\2", text)
         text = text.replace("xmlns=", f"xmlns:{prefix}=")
     return f'<E xmlns="urn:e"><H/>{text}</E>' if envelope else text
 

@@ -25,7 +25,6 @@ from ingestion.sources.camt.walk import MAX_ATTRIBUTES, MAX_DEPTH, Content, Walk
 #: From one tag to the next outside of items; also the longest token.
 MAX_GAP_BYTES: Final = 1 << 21
 MAX_URI_CHARS: Final = 1000
-MAX_PROLOG_TAGS: Final = 200
 
 #: Items that are no elements: what begins, and what ends.
 MESSAGE, OPEN, END = "message", "statement", "/statement"
@@ -67,7 +66,6 @@ class Markup:
         self.has_root = False
         #: The line in which the root element has ended.
         self.last_line = line
-        self._prolog_tags = 0
         self._kind = kind
         self._offset, self._line = offset, line
         self._begin = self._fed = self._last_tag = offset
@@ -111,8 +109,7 @@ class Markup:
         """Read on; returns what lies behind the root element."""
         start, self._fed = self._fed, self._fed + len(piece)
         try:
-            rest = piece if self.has_root else self._feed_prolog(piece)
-            self._parser.Parse(rest, False)
+            self._parser.Parse(piece, False)
             self._check_sizes()
         except _RootEndError:
             self.is_over = True
@@ -124,22 +121,6 @@ class Markup:
         except (DamageError, SourceError) as damage:
             self.damage = damage
         return b""
-
-    def _feed_prolog(self, piece: bytes) -> bytes:
-        """Read up to the root element tag by tag; returns what follows.
-
-        A refused document type is only acted upon once the parser is through with what
-        it was fed, so it must not be fed the entities along with it.
-        """
-        begin = 0
-        while not self.has_root and begin < len(piece):
-            end = piece.find(b">", begin) + 1 or len(piece)
-            self._prolog_tags += 1
-            if self._prolog_tags > MAX_PROLOG_TAGS:
-                raise DamageError(self.line, "too much in front of the first element")
-            self._parser.Parse(piece[begin:end], False)
-            begin = end
-        return piece[begin:]
 
     def finish(self) -> None:
         """Take note that no bytes follow, which is damage inside of the root."""
