@@ -27,7 +27,7 @@ from ingestion.storage import (
     store,
 )
 from jobs.api import job_or_404
-from jobs.fields import StrictCharField, StrictIntegerField
+from jobs.fields import StrictBooleanField, StrictCharField, StrictIntegerField
 from jobs.serializers import EnqueueInput, JobOutput, accepted
 from jobs.services import job_enqueue
 from tenants.auth import principal_of
@@ -52,6 +52,10 @@ class IngestInput(EnqueueInput):
         help_text="Bytes of the file, if you know them: a hint for what the job will "
         "cost. A wrong number does no harm.",
     )
+    reload = StrictBooleanField(
+        default=False,
+        help_text="Load it even if a file with the same content was loaded before.",
+    )
 
     def validate_s3_path(self, value: str) -> str:
         """Refuse a path that could leave the tenant's prefix."""
@@ -73,7 +77,9 @@ class IngestInput(EnqueueInput):
 
     def payload(self) -> dict[str, Any]:
         """Return what the handler reads."""
-        return {name: self.validated_data[name] for name in ("s3_path", "source")}
+        values = self.validated_data
+        payload = {name: values[name] for name in ("s3_path", "source")}
+        return {**payload, "reload": True} if values["reload"] else payload
 
     def size_hint(self) -> int | None:
         """Return the file's size as far as it is known by now."""

@@ -1,26 +1,26 @@
 """The `ingest` kind: a stored file becomes rows of `fintech_transactions`.
 
-Steps: register the file, load it chunk by chunk, close it. The checkpoint holds the
-file's row, the pinned object and the position in it, so that a new attempt goes on with
-the next row; what became of the rows so far is beside the parts (ingestion/parts.py).
+Steps: register the file, see whether it is one that was loaded before, load it chunk by
+chunk, close it. The checkpoint holds the file's row, the pinned object and the position
+in it, so that a new attempt goes on with the next row; what became of the rows so far
+is beside the parts (ingestion/parts.py).
 """
 
 import logging
-from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator
 from functools import partial
-from typing import Any, Final, Self
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models.functions import Now
 
-from ingestion import artifacts, sample, storage
-from ingestion.loader import Target
-from ingestion.models import FilePart, IngestedFile, KeptOutRow
-from ingestion.parts import Parts
-from ingestion.reading import Ahead, Chunk, chunks
-from ingestion.sources.base import Position, Source, SourceError
+from ingestion import sample, storage
+from ingestion.loading import load
+from ingestion.models import IngestedFile
+from ingestion.progress import Phase, Progress
+from ingestion.recognising import could_be_known, recognise
+from ingestion.reports import result_of
+from ingestion.sources.base import Source, SourceError
 from ingestion.sources.registry import UnknownSourceError, source_get
 from ingestion.storage import StoredObject
 from jobs.errors import PermanentError, RetryableError
@@ -30,57 +30,10 @@ logger = logging.getLogger(__name__)
 
 #: A smaller file is not worth a second connection.
 SMALL_FILE_BYTES: Final = 1024 * 1024
+#: What a dead or cancelled job leaves as it is.
+_CLOSED: Final = (IngestedFile.State.LOADED,)
 
 Steps = Generator[Step, Checkpoint, JSONDict]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a load is: what a checkpoint keeps."""
-
-    file_id: int
-    item: StoredObject
-    #: Into how many parts its rows are dealt, from the first chunk to the last.
-    parts: int = 1
-    chunk: int = 0
-    position: Position | None = None
-
-    @property
-    def offset(self) -> int:
-        """Return how many bytes of the file are loaded."""
-        return 0 if self.position is None else self.position.offset
-
-    @classmethod
-    def from_json(cls, state: JSONDict) -> Self:
-        """Return what `to_json` wrote."""
-        position = state["position"]
-        return cls(
-            file_id=state["file_id"],
-            item=StoredObject(**state["item"]),
-            parts=state["parts"],
-            chunk=state["chunk"],
-            position=None if position is None else Position.from_json(position),
-        )
-
-    def to_json(self) -> JSONDict:
-        """Return the state to keep in the checkpoint."""
-        return {
-            "file_id": self.file_id,
-            "item": asdict(self.item),
-            "parts": self.parts,
-            "chunk": self.chunk,
-            "position": None if self.position is None else self.position.to_json(),
-        }
-
-    def checkpoint(self, **usage: int) -> Checkpoint:
-        """Return the checkpoint of the step that led here."""
-        return Checkpoint(
-            state=self.to_json(),
-            done=self.offset,
-            total=self.item.size,
-            unit="bytes",
-            usage={(meter, f"0:{self.chunk}"): used for meter, used in usage.items()},
-        )
 
 
 def ingest(assignment: Assignment) -> Steps:
@@ -110,88 +63,43 @@ def ingest(assignment: Assignment) -> Steps:
 
 def _ingest(assignment: Assignment) -> Steps:
     source = source_get(assignment.payload["source"])
-    if assignment.checkpoint is None:
+    state = assignment.checkpoint
+    if state is None:
         key = storage.object_key(assignment.tenant, assignment.payload["s3_path"])
         item = storage.store().stat(key)
-        checkpoint = yield partial(_register, assignment, item)
-        progress = Progress.from_json(checkpoint.state)
-    else:
-        progress = Progress.from_json(assignment.checkpoint)
-    target = Target(assignment.tenant, source.name, progress.file_id)
-    with Parts(assignment, target, progress.parts) as parts:
-        with Ahead(_chunks(source, progress, parts.until_line)) as found:
-            for chunk in found:
-                checkpoint = yield partial(_load, parts, target, progress, chunk)
-                progress = Progress.from_json(checkpoint.state)
-        counts = parts.counts
-    paths = _write_artifacts(assignment, progress)
-    yield partial(_close, progress, paths)
-    return {**asdict(counts), **{name: path or None for name, path in paths.items()}}
+        state = (yield partial(_register, assignment, source, item)).state
+    progress = Progress.from_json(state)
+    if progress.phase is Phase.RECOGNISING:
+        progress = yield from recognise(source, progress)
+    if progress.phase is Phase.LOADING:
+        progress = yield from load(assignment, source, progress)
+    return result_of(tenant=assignment.tenant, file_id=progress.file_id)
 
 
-def _register(assignment: Assignment, item: StoredObject) -> Checkpoint:
+def _register(assignment: Assignment, source: Source, item: StoredObject) -> Checkpoint:
     file = IngestedFile.objects.create(
         tenant_id=assignment.tenant,
         job_id=assignment.job_id,
-        source=assignment.payload["source"],
+        source=source.name,
+        source_version=source.version,
         path=assignment.payload["s3_path"],
         size=item.size,
         etag=item.etag,
-        state=IngestedFile.State.LOADING,
     )
-    parts = settings.INGEST_LOADERS if item.size > SMALL_FILE_BYTES else 1
-    return Progress(file_id=file.pk, item=item, parts=parts).checkpoint()
-
-
-def _chunks(source: Source, progress: Progress, until_line: int) -> Iterator[Chunk]:
-    blocks = storage.store().blocks(progress.item, progress.offset)
-    return chunks(
-        source.read(blocks, resume=progress.position),
-        parts=progress.parts,
-        most_rows=settings.INGEST_CHUNK_ROWS,
-        until_line=until_line,
-    )
-
-
-def _load(parts: Parts, target: Target, progress: Progress, chunk: Chunk) -> Checkpoint:
-    parts.load(chunk)
-    after = replace(progress, chunk=progress.chunk + 1, position=chunk.position)
-    IngestedFile.objects.filter(pk=target.file_id).update(
-        state=IngestedFile.State.LOADING, **asdict(parts.counts)
-    )
-    size = after.offset - progress.offset
-    return after.checkpoint(rows=chunk.row_count, bytes=size)
-
-
-def _write_artifacts(assignment: Assignment, progress: Progress) -> dict[str, str]:
-    def write(why: KeptOutRow.Why, folder: str) -> str:
-        path = f"{folder}/{assignment.job_id}.csv"
-        return artifacts.write_kept_out(
-            storage.store(),
-            tenant=assignment.tenant,
-            file_id=progress.file_id,
-            why=why,
-            key=storage.object_key(assignment.tenant, path),
-        )
-
-    return {
-        "rejects_path": write(KeptOutRow.Why.REJECTED, "rejects"),
-        "conflicts_path": write(KeptOutRow.Why.CONFLICTING, "conflicts"),
-    }
-
-
-def _close(progress: Progress, paths: dict[str, Any]) -> Checkpoint:
-    FilePart.objects.filter(file_id=progress.file_id).delete()
-    IngestedFile.objects.filter(pk=progress.file_id).update(
-        state=IngestedFile.State.LOADED, loaded_at=Now(), **paths
-    )
-    checkpoint = progress.checkpoint()
-    return replace(checkpoint, done=progress.item.size, is_last=True)
+    is_wanted_anyhow = assignment.payload.get("reload", False)
+    may_be_known = not is_wanted_anyhow and could_be_known(source, size=item.size)
+    return Progress(
+        file_id=file.pk,
+        item=item,
+        phase=Phase.RECOGNISING if may_be_known else Phase.LOADING,
+        parts=settings.INGEST_LOADERS if item.size > SMALL_FILE_BYTES else 1,
+    ).checkpoint()
 
 
 def mark_failed(job_id: UUID) -> None:
-    """Show the file of a dead or cancelled job as failed."""
-    IngestedFile.objects.filter(job_id=job_id).update(state=IngestedFile.State.FAILED)
+    """Show the file of a dead or cancelled job as failed, unless it is closed."""
+    files = IngestedFile.objects.filter(job_id=job_id).exclude(state__in=_CLOSED)
+    files.update(state=IngestedFile.State.FAILED)
 
 
 INGEST = Kind(

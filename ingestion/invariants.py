@@ -56,13 +56,29 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="file_state_follows_its_job",
-        meaning="The file of a succeeded job is loaded, that of a dead one has failed.",
+        meaning="The file of a succeeded job is loaded; that of a dead one has failed, "
+        "unless it was loaded before.",
         statement="""
             SELECT f.tenant_id, f.job_id, f.id AS file_id, f.state,
                    j.state AS job_state
             FROM ingestion_ingestedfile f JOIN jobs_job j ON j.id = f.job_id
             WHERE j.state = 'succeeded' AND f.state <> 'loaded'
-               OR j.state = 'dead' AND f.state <> 'failed'
+               OR j.state = 'dead' AND f.state NOT IN ('failed', 'loaded')
+        """,
+        remedy=_BY_HAND,
+    ),
+    Invariant(
+        name="file_is_the_same_as_it_says",
+        meaning="A file that names another as the same has its size and content, and "
+        "brought nothing.",
+        statement="""
+            SELECT f.tenant_id, f.job_id, f.id AS file_id, f.rows,
+                   s.id AS same_as_file
+            FROM ingestion_ingestedfile f
+            JOIN ingestion_ingestedfile s ON s.id = f.same_as_id
+            WHERE (f.state, f.rows, f.source, f.size, f.content_digest)
+               <> ('loaded', 0, s.source, s.size, s.content_digest)
+               OR s.state <> 'loaded' OR s.same_as_id IS NOT NULL
         """,
         remedy=_BY_HAND,
     ),

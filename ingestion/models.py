@@ -43,10 +43,27 @@ class IngestedFile(TenantOwned):
         db_constraint=False,
     )
     source = models.TextField()
+    source_version = models.TextField(blank=True, default="", db_default="")
     path = models.TextField(help_text="As given, below the tenant's own prefix.")
     size = models.BigIntegerField()
     etag = models.TextField(
         blank=True, default="", db_default="", help_text="Pins the object's content."
+    )
+    content_digest = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="By which the same content is known again; docs/files.md.",
+    )
+    #: The file with the same content that was loaded before: this one brought nothing.
+    same_as = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
     )
     state = models.TextField(choices=State.choices, default=State.RECEIVED)
     rows = models.BigIntegerField(default=0, db_default=0)
@@ -73,6 +90,11 @@ class IngestedFile(TenantOwned):
         ]
         indexes: ClassVar = [
             models.Index(F("tenant"), F("id").desc(), name="file_newest"),
+            models.Index(
+                fields=["tenant", "source", "size"],
+                condition=~Q(content_digest=""),
+                name="file_by_size",
+            ),
         ]
 
     def __str__(self) -> str:

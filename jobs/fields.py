@@ -74,6 +74,18 @@ class NameField(serializers.ChoiceField):
         return data
 
 
+class StrictBooleanField(serializers.BooleanField):
+    """`true` or `false`; not a number and not a string."""
+
+    default_error_messages = {"invalid": "Give true or false."}
+
+    def to_internal_value(self, data: Any) -> bool:
+        """Return it."""
+        if not isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
 class StrictIntegerField(serializers.IntegerField):
     """A JSON number without a fraction; not a string and not a boolean."""
 

@@ -37,7 +37,8 @@ def load(path: str) -> dict[str, Any]:
     from tenants.scoping import tenant_scope
 
     with tenant_scope(TENANT):
-        payload = {"s3_path": path, "source": "UPI"}
+        # Each round loads what the rounds before have loaded.
+        payload = {"s3_path": path, "source": "UPI", "reload": True}
         job = job_enqueue(
             tenant_id=TENANT, kind="ingest", payload=payload, now=timezone.now()
         )

@@ -268,6 +268,9 @@ class Source:
 
     name: str
     read: Read
+    #: Another one wherever the same bytes are read otherwise than before: what was
+    #: loaded by an older version is not taken for the same as a file that comes now.
+    version: str = "1"
     #: Its files state totals or balances: they are checked before anything is loaded.
     has_totals: bool = False
 

@@ -109,6 +109,18 @@ def loaded() -> Job:
     return job
 
 
+def known() -> Job:
+    """A file with the content of one that was loaded before."""
+    first = arrange.make_file("t1", job=make_job("t1"), rows=0, **_EMPTY)
+    job = succeeded(kind="ingest", payload={})
+    arrange.make_file("t1", job=job, rows=0, same_as=first, **_EMPTY)
+    sql("DELETE FROM ingestion_keptoutrow")
+    return job
+
+
+_EMPTY = {"inserted": 0, "rejected": 0, "content_digest": "f00d"}
+
+
 def count_usage(job: Job, *, part: str = "0:0", **meters: int) -> None:
     for meter, quantity in meters.items():
         sql(
@@ -311,6 +323,19 @@ BREACHES = (
         "file_state_follows_its_job",
         loaded,
         "UPDATE ingestion_ingestedfile SET state = 'loading'",
+    ),
+    Breach(
+        "file_is_the_same_as_it_says",
+        known,
+        "UPDATE ingestion_ingestedfile SET content_digest = 'beef' "
+        "WHERE same_as_id IS NOT NULL",
+    ),
+    Breach(
+        "file_is_the_same_as_it_says",
+        known,
+        "UPDATE ingestion_ingestedfile SET rows = 1, duplicate = 1 "
+        "WHERE same_as_id IS NOT NULL",
+        "DELETE FROM usage_events WHERE meter = 'none'",
     ),
     Breach("file_usage_is_its_size", loaded, _ANOTHER.format("'rows'") + "jobs_job"),
     Breach("file_usage_is_its_size", loaded, _ANOTHER.format("'bytes'") + "jobs_job"),

@@ -1,0 +1,72 @@
+"""Writes the rows of a file chunk by chunk, and closes it when all are written."""
+
+from collections.abc import Generator
+from dataclasses import asdict, replace
+from functools import partial
+
+from django.db.models.functions import Now
+
+from ingestion import artifacts, storage
+from ingestion.digest import Digest, Hasher
+from ingestion.loader import Target
+from ingestion.models import FilePart, IngestedFile, KeptOutRow
+from ingestion.parts import Parts
+from ingestion.progress import Phase, Progress
+from ingestion.reading import Ahead, Chunk
+from ingestion.sources.base import Source
+from jobs.handlers import Assignment, Checkpoint, Step
+
+
+def load(
+    assignment: Assignment, source: Source, progress: Progress
+) -> Generator[Step, Checkpoint, Progress]:
+    """Load what is left of a file, write what it leaves behind, and close it."""
+    target = Target(assignment.tenant, source.name, progress.file_id)
+    hasher = Hasher(progress.digest)
+    with Parts(assignment, target, progress.parts) as parts:
+        left = progress.chunks(source, hasher, until_line=parts.until_line)
+        with Ahead(left) as found:
+            for chunk in found:
+                checkpoint = yield partial(_load, parts, progress, chunk, hasher.digest)
+                progress = Progress.from_json(checkpoint.state)
+    closed = replace(progress, phase=Phase.CLOSED, digest=hasher.whole())
+    yield partial(_close, closed, _write_artifacts(assignment, progress))
+    return closed
+
+
+def _load(parts: Parts, progress: Progress, chunk: Chunk, digest: Digest) -> Checkpoint:
+    parts.load(chunk)
+    after = progress.after(chunk, digest)
+    IngestedFile.objects.filter(pk=progress.file_id).update(
+        state=IngestedFile.State.LOADING, **asdict(parts.counts)
+    )
+    size = after.offset - progress.offset
+    return after.checkpoint(rows=chunk.row_count, bytes=size)
+
+
+def _write_artifacts(assignment: Assignment, progress: Progress) -> dict[str, str]:
+    def write(why: KeptOutRow.Why, folder: str) -> str:
+        path = f"{folder}/{assignment.job_id}.csv"
+        return artifacts.write_kept_out(
+            storage.store(),
+            tenant=assignment.tenant,
+            file_id=progress.file_id,
+            why=why,
+            key=storage.object_key(assignment.tenant, path),
+        )
+
+    return {
+        "rejects_path": write(KeptOutRow.Why.REJECTED, "rejects"),
+        "conflicts_path": write(KeptOutRow.Why.CONFLICTING, "conflicts"),
+    }
+
+
+def _close(progress: Progress, paths: dict[str, str]) -> Checkpoint:
+    FilePart.objects.filter(file_id=progress.file_id).delete()
+    IngestedFile.objects.filter(pk=progress.file_id).update(
+        state=IngestedFile.State.LOADED,
+        loaded_at=Now(),
+        content_digest=progress.digest.chain,
+        **paths,
+    )
+    return progress.checkpoint()
