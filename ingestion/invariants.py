@@ -55,6 +55,35 @@ INVARIANTS: Final = (
         remedy=_BY_HAND,
     ),
     Invariant(
+        name="file_has_its_statements",
+        meaning="A file has as many statements as it says.",
+        statement="""
+            SELECT f.tenant_id, f.job_id, f.id AS file_id, f.state, f.statement_count,
+                   COALESCE(s.rows, 0) AS statements
+            FROM ingestion_ingestedfile f LEFT JOIN (
+                SELECT file_id, count(*) AS rows FROM ingestion_statement
+                GROUP BY file_id
+            ) AS s ON s.file_id = f.id
+            WHERE f.statement_count <> COALESCE(s.rows, 0)
+        """,
+        remedy=_BY_HAND,
+    ),
+    Invariant(
+        name="file_has_its_faults",
+        meaning="A file has no more faults than it says, and some if it says so.",
+        statement="""
+            SELECT f.tenant_id, f.job_id, f.id AS file_id, f.state, f.fault_count,
+                   COALESCE(x.rows, 0) AS faults
+            FROM ingestion_ingestedfile f LEFT JOIN (
+                SELECT file_id, count(*) AS rows FROM ingestion_filefault
+                GROUP BY file_id
+            ) AS x ON x.file_id = f.id
+            WHERE f.fault_count < COALESCE(x.rows, 0)
+               OR f.fault_count > 0 AND x.rows IS NULL
+        """,
+        remedy=_BY_HAND,
+    ),
+    Invariant(
         name="file_state_follows_its_job",
         meaning="The file of a succeeded job is loaded; that of a dead one has failed, "
         "unless it was loaded before.",
@@ -82,7 +111,8 @@ INVARIANTS: Final = (
         """,
         remedy=_BY_HAND,
     ),
-    # Blank lines behind the last row are bytes that no chunk has.
+    # Blank lines behind the last row are bytes that no chunk has; a statement without
+    # rows has bytes.
     Invariant(
         name="file_usage_is_its_size",
         meaning="The usage counted for a loaded file is its rows, and bytes no more "
@@ -102,7 +132,7 @@ INVARIANTS: Final = (
                 FROM usage_events WHERE meter IN ('rows', 'bytes') GROUP BY job_id
             ) AS u ON u.job_id = f.job_id
             WHERE f.rows <> COALESCE(u.rows, 0) OR COALESCE(u.bytes, 0) > f.size
-               OR (f.rows > 0) <> (COALESCE(u.bytes, 0) > 0)
+               OR f.rows > 0 AND COALESCE(u.bytes, 0) = 0
         """,
         remedy="Bills of this time would be wrong: close no period before it is clear. "
         + _BY_HAND,

@@ -4,15 +4,17 @@ from collections.abc import Generator
 from dataclasses import asdict, replace
 from functools import partial
 
+from django.db.models import F
 from django.db.models.functions import Now
 
 from ingestion import artifacts, storage
-from ingestion.digest import Digest, Hasher
+from ingestion.digest import Hasher
 from ingestion.loader import Target
 from ingestion.models import FilePart, IngestedFile, KeptOutRow
 from ingestion.parts import Parts
 from ingestion.progress import Phase, Progress
 from ingestion.reading import Ahead, Chunk
+from ingestion.recording import record
 from ingestion.sources.base import Source
 from jobs.handlers import Assignment, Checkpoint, Step
 
@@ -27,20 +29,26 @@ def load(
         left = progress.chunks(source, hasher, until_line=parts.until_line)
         with Ahead(left) as found:
             for chunk in found:
-                checkpoint = yield partial(_load, parts, progress, chunk, hasher.digest)
-                progress = Progress.from_json(checkpoint.state)
+                after = progress.after(chunk, hasher.digest)
+                yield partial(_load, parts, target, chunk, progress, after)
+                progress = after
     closed = replace(progress, phase=Phase.CLOSED, digest=hasher.whole())
     yield partial(_close, closed, _write_artifacts(assignment, progress))
     return closed
 
 
-def _load(parts: Parts, progress: Progress, chunk: Chunk, digest: Digest) -> Checkpoint:
+def _load(
+    parts: Parts, target: Target, chunk: Chunk, before: Progress, after: Progress
+) -> Checkpoint:
     parts.load(chunk)
-    after = progress.after(chunk, digest)
-    IngestedFile.objects.filter(pk=progress.file_id).update(
-        state=IngestedFile.State.LOADING, **asdict(parts.counts)
+    faults = record(target, before.findings, chunk, is_checked=before.is_checked)
+    IngestedFile.objects.filter(pk=target.file_id).update(
+        state=IngestedFile.State.LOADING,
+        statement_count=after.findings.statements,
+        fault_count=F("fault_count") + faults,
+        **asdict(parts.counts),
     )
-    size = after.offset - progress.offset
+    size = after.offset - before.offset
     return after.checkpoint(rows=chunk.row_count, bytes=size)
 
 
@@ -67,6 +75,7 @@ def _close(progress: Progress, paths: dict[str, str]) -> Checkpoint:
         state=IngestedFile.State.LOADED,
         loaded_at=Now(),
         content_digest=progress.digest.chain,
+        totals=progress.findings.totals_as_json(),
         **paths,
     )
     return progress.checkpoint()

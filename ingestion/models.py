@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, JSONField, Q, Value
 from django.db.models.functions import Now
 
 from tenants.scoping import TenantOwned
@@ -19,6 +19,18 @@ class FixedCharField(models.CharField):  # type: ignore[type-arg]
     def db_type(self, connection: Any) -> str:
         """Return CHAR(n) where the base class gives VARCHAR(n)."""
         return f"char({self.max_length})"
+
+
+class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
+    """A column of type NUMERIC that keeps every digit it is given."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Django wants to know; PostgreSQL is not told.
+        super().__init__(*args, **{"max_digits": 1000, "decimal_places": 100, **kwargs})
+
+    def db_type(self, connection: Any) -> str:
+        """Return NUMERIC without a precision, to which it would round."""
+        return "numeric"
 
 
 class IngestedFile(TenantOwned):
@@ -71,6 +83,11 @@ class IngestedFile(TenantOwned):
     duplicate = models.BigIntegerField(default=0, db_default=0)
     conflicting = models.BigIntegerField(default=0, db_default=0)
     rejected = models.BigIntegerField(default=0, db_default=0)
+    #: Of what its accepted rows say: `[currency, status, direction, rows, amount]`.
+    totals = models.JSONField(default=list, db_default=Value([], JSONField()))
+    statement_count = models.BigIntegerField(default=0, db_default=0)
+    #: Of which `MOST_FAULTS` at most of a pass are kept as rows.
+    fault_count = models.BigIntegerField(default=0, db_default=0)
     rejects_path = models.TextField(blank=True, default="", db_default="")
     conflicts_path = models.TextField(blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
@@ -217,3 +234,68 @@ class KeptOutRow(TenantOwned):
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.reason}"
+
+
+class Statement(TenantOwned):
+    """What a file says about one account for a time, once that was read to its end.
+
+    Balances and sums have a sign: what the holder has is positive, and so are credits.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    file = models.ForeignKey(
+        IngestedFile,
+        on_delete=models.CASCADE,
+        related_name="statements",
+        db_constraint=False,
+        db_index=False,
+    )
+    ordinal = models.BigIntegerField(help_text="Its place in the file, from 1.")
+    line = models.BigIntegerField()
+    account_id = models.TextField()
+    statement_id = models.TextField(blank=True)
+    number = models.BigIntegerField(null=True, blank=True)
+    currency = models.TextField()
+    opening = ExactDecimalField(null=True, blank=True)
+    closing = ExactDecimalField(null=True, blank=True)
+    opening_date = models.DateField(null=True, blank=True)
+    closing_date = models.DateField(null=True, blank=True)
+    rows = models.BigIntegerField()
+    credits = ExactDecimalField()
+    debits = ExactDecimalField(help_text="The sum that was taken; positive.")
+
+    class Meta(TenantOwned.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["file", "ordinal"], name="statement_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.statement_id or f"statement {self.ordinal} of file {self.file_id}"
+
+
+class FileFault(TenantOwned):
+    """Something that a file says about itself as a whole and that does not hold."""
+
+    id = models.BigAutoField(primary_key=True)
+    file = models.ForeignKey(
+        IngestedFile,
+        on_delete=models.CASCADE,
+        related_name="faults",
+        db_constraint=False,
+        db_index=False,
+    )
+    line = models.BigIntegerField(help_text="Where the file says so.")
+    control = models.TextField()
+    expected = models.TextField(blank=True)
+    found = models.TextField(blank=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["file", "line", "control", "expected", "found"],
+                name="file_fault_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.control}"

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from ingestion import storage
 from ingestion.digest import Digest, Hasher
+from ingestion.findings import Findings
 from ingestion.reading import Chunk, chunks
 from ingestion.sources.base import Position, Source
 from ingestion.storage import StoredObject
@@ -35,6 +36,9 @@ class Progress:
     chunk: int = 0
     position: Position | None = None
     digest: Digest = field(default_factory=Digest)
+    findings: Findings = field(default_factory=Findings)
+    #: What the file says about itself was checked before: its faults are known.
+    is_checked: bool = False
 
     @property
     def offset(self) -> int:
@@ -53,6 +57,8 @@ class Progress:
             chunk=state["chunk"],
             position=None if position is None else Position.from_json(position),
             digest=Digest.from_json(state["digest"]),
+            findings=Findings.from_json(state["findings"]),
+            is_checked=state["is_checked"],
         )
 
     def to_json(self) -> JSONDict:
@@ -65,12 +71,18 @@ class Progress:
             "chunk": self.chunk,
             "position": None if self.position is None else self.position.to_json(),
             "digest": self.digest.to_json(),
+            "findings": self.findings.to_json(),
+            "is_checked": self.is_checked,
         }
 
     def after(self, chunk: Chunk, digest: Digest) -> Self:
         """Return how far it is once a chunk is done with."""
         return replace(
-            self, chunk=self.chunk + 1, position=chunk.position, digest=digest
+            self,
+            chunk=self.chunk + 1,
+            position=chunk.position,
+            digest=digest,
+            findings=self.findings.plus(chunk),
         )
 
     def checkpoint(self, **usage: int) -> Checkpoint:

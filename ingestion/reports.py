@@ -29,5 +29,7 @@ def _result(file: IngestedFile) -> JSONDict:
     return {
         "file_id": file.pk,
         **{name: getattr(file, name) for name in COUNTS},
+        "statement_count": file.statement_count,
+        "fault_count": file.fault_count,
         **{name: getattr(file, name) or None for name in PATHS},
     }

@@ -1,6 +1,6 @@
 """What tests start from: tenants, jobs at some point of their life, files, people."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -8,7 +8,13 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from ingestion.models import IngestedFile, KeptOutRow, Transaction
+from ingestion.models import (
+    FileFault,
+    IngestedFile,
+    KeptOutRow,
+    Statement,
+    Transaction,
+)
 from jobs import leadership, ledger, runner, services
 from jobs.errors import Failure
 from jobs.handlers import Assignment
@@ -212,6 +218,53 @@ def make_file(tenant: str, *, job: Job, **values: Any) -> IngestedFile:
             raw_row={"payer_vpa": "asha.rao@okbank"},
         )
     return file
+
+
+def make_statement(file: IngestedFile, **values: Any) -> Statement:
+    """Create a statement of that file, which counts one more."""
+    with all_tenants(reason="test"):
+        made: Statement = Statement.objects.create(
+            **{
+                "tenant_id": file.tenant_id,
+                "file": file,
+                "ordinal": file.statement_count + 1,
+                "line": 9,
+                "account_id": "50100012345678",
+                "statement_id": "STMT-7",
+                "number": 7,
+                "currency": "INR",
+                "opening": Decimal("100.00"),
+                "closing": Decimal("1334.50"),
+                "opening_date": date(2026, 1, 14),
+                "closing_date": date(2026, 1, 15),
+                "rows": 1,
+                "credits": Decimal("1234.50"),
+                "debits": Decimal(0),
+                **values,
+            }
+        )
+        file.statement_count += 1
+        file.save(update_fields=["statement_count"])
+    return made
+
+
+def make_fault(file: IngestedFile, **values: Any) -> FileFault:
+    """Create a fault of that file, which counts one more."""
+    with all_tenants(reason="test"):
+        made: FileFault = FileFault.objects.create(
+            **{
+                "tenant_id": file.tenant_id,
+                "file": file,
+                "line": 9,
+                "control": "closing_balance",
+                "expected": "1334.50",
+                "found": "1334.00",
+                **values,
+            }
+        )
+        file.fault_count += 1
+        file.save(update_fields=["fault_count"])
+    return made
 
 
 def make_transaction(file: IngestedFile, **values: Any) -> Transaction:

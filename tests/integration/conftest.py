@@ -11,11 +11,13 @@ from django.core.files.storage import FileSystemStorage
 from kombu import Connection
 
 from ingestion import storage
+from ingestion.sources import registry
 from jobs import switches
 from jobs.broker import Publisher
 from jobs.dispatcher import Dispatcher
 from jobs.models import Job
 from jobs.queues import pool_queue
+from tests import totals_source
 from tests.arrange import make_job, make_tenant, run
 from tests.integration.ingesting import Ingest, put
 
@@ -85,6 +87,15 @@ def ingest(objects: Path) -> Ingest:
         return run(make_job(tenant, kind="ingest", payload=payload))
 
     return ingest
+
+
+@pytest.fixture
+def totals_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sources of tests/totals_source.py beside the product's own."""
+    more = {
+        source.name: source for source in (totals_source.LINES, totals_source.TOTALS)
+    }
+    monkeypatch.setattr(registry, "SOURCES", {**registry.SOURCES, **more})
 
 
 @pytest.fixture

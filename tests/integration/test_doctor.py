@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from ingestion.models import IngestedFile
 from jobs import deciding
 from jobs.audit import Finding, audit
 from jobs.errors import Failure
@@ -106,6 +107,16 @@ def loaded() -> Job:
     file = arrange.make_file("t1", job=job)
     arrange.make_transaction(file)
     count_usage(job, rows=2, bytes=1234)
+    return job
+
+
+def told() -> Job:
+    """A loaded file with a statement and a fault."""
+    job = loaded()
+    with all_tenants(reason="test"):
+        file = IngestedFile.objects.get(job=job)
+    arrange.make_statement(file)
+    arrange.make_fault(file)
     return job
 
 
@@ -215,6 +226,8 @@ _ANOTHER = _USAGE.format(
     tenant="'t1'", source="'job:x:' || id", meter="{0}", quantity="1", job="id"
 )
 
+_COUNT = "UPDATE ingestion_ingestedfile SET {0} = {0} + 1"
+
 BREACHES = (
     Breach("no_job_is_stuck", dispatched, "DELETE FROM jobs_attempt"),
     Breach("no_job_is_stuck", running, "DELETE FROM jobs_attempt"),
@@ -318,6 +331,15 @@ BREACHES = (
         "file_has_its_kept_out_rows",
         loaded,
         "UPDATE ingestion_keptoutrow SET why = 'conflicting'",
+    ),
+    Breach("file_has_its_statements", loaded, _COUNT.format("statement_count")),
+    Breach("file_has_its_statements", told, "DELETE FROM ingestion_statement"),
+    Breach("file_has_its_faults", loaded, _COUNT.format("fault_count")),
+    Breach("file_has_its_faults", told, "DELETE FROM ingestion_filefault"),
+    Breach(
+        "file_has_its_faults",
+        told,
+        "UPDATE ingestion_ingestedfile SET fault_count = 0",
     ),
     Breach(
         "file_state_follows_its_job",
