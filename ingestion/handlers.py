@@ -1,9 +1,10 @@
 """The `ingest` kind: a stored file becomes rows of `fintech_transactions`.
 
-Steps: register the file, see whether it is one that was loaded before, load it chunk by
-chunk, close it. The checkpoint holds the file's row, the pinned object and the position
-in it, so that a new attempt goes on with the next row; what became of the rows so far
-is beside the parts (ingestion/parts.py).
+Steps: register the file, see whether it is one that was loaded before, compare what it
+says about itself where its source does, load it chunk by chunk, close it. Checkpoints
+hold the file's row, the pinned object and the position in it, so that a new attempt
+goes on with the next row; what became of the rows so far is beside the parts
+(ingestion/parts.py).
 """
 
 import logging
@@ -15,14 +16,16 @@ from uuid import UUID
 from django.conf import settings
 
 from ingestion import sample, storage
+from ingestion.digest import Digest
 from ingestion.loading import load
 from ingestion.models import IngestedFile
 from ingestion.progress import Phase, Progress
-from ingestion.recognising import could_be_known, recognise
+from ingestion.recognising import could_be_known, first_phase, recognise
 from ingestion.reports import result_of
 from ingestion.sources.base import Source, SourceError
 from ingestion.sources.registry import UnknownSourceError, source_get
 from ingestion.storage import StoredObject
+from ingestion.validating import validate
 from jobs.errors import PermanentError, RetryableError
 from jobs.handlers import Assignment, Checkpoint, JSONDict, Kind, Step
 
@@ -30,8 +33,9 @@ logger = logging.getLogger(__name__)
 
 #: A smaller file is not worth a second connection.
 SMALL_FILE_BYTES: Final = 1024 * 1024
+_CHANGED: Final = "The object was replaced since it was looked at; enqueue it anew."
 #: What a dead or cancelled job leaves as it is.
-_CLOSED: Final = (IngestedFile.State.LOADED,)
+_CLOSED: Final = (IngestedFile.State.LOADED, IngestedFile.State.QUARANTINED)
 
 Steps = Generator[Step, Checkpoint, JSONDict]
 
@@ -53,8 +57,7 @@ def ingest(assignment: Assignment) -> Steps:
         text = f"There is no object {path!r}; upload it, then retry this job."
         raise PermanentError("object_missing", text) from error
     except storage.ObjectChangedError as error:
-        text = "The object was replaced while it was being loaded; enqueue it anew."
-        raise PermanentError("object_changed", text) from error
+        raise PermanentError("object_changed", _CHANGED) from error
     except storage.StoreUnavailableError as error:
         logger.warning("The object store is unavailable: %s", error)
         text = "The object store is unavailable; the job is tried again."
@@ -63,17 +66,21 @@ def ingest(assignment: Assignment) -> Steps:
 
 def _ingest(assignment: Assignment) -> Steps:
     source = source_get(assignment.payload["source"])
-    state = assignment.checkpoint
-    if state is None:
+    if assignment.checkpoint is None:
         key = storage.object_key(assignment.tenant, assignment.payload["s3_path"])
         item = storage.store().stat(key)
-        state = (yield partial(_register, assignment, source, item)).state
-    progress = Progress.from_json(state)
+        begin = _reopen if "file_id" in assignment.payload else _register
+        checkpoint = yield partial(begin, assignment, source, item)
+        progress = Progress.from_json(checkpoint.state)
+    else:
+        progress = Progress.from_json(assignment.checkpoint)
     if progress.phase is Phase.RECOGNISING:
         progress = yield from recognise(source, progress)
+    if progress.phase is Phase.VALIDATING:
+        progress = yield from validate(assignment, source, progress)
     if progress.phase is Phase.LOADING:
         progress = yield from load(assignment, source, progress)
-    return result_of(tenant=assignment.tenant, file_id=progress.file_id)
+    return result_of(assignment.tenant, progress)
 
 
 def _register(assignment: Assignment, source: Source, item: StoredObject) -> Checkpoint:
@@ -91,9 +98,36 @@ def _register(assignment: Assignment, source: Source, item: StoredObject) -> Che
     return Progress(
         file_id=file.pk,
         item=item,
-        phase=Phase.RECOGNISING if may_be_known else Phase.LOADING,
-        parts=settings.INGEST_LOADERS if item.size > SMALL_FILE_BYTES else 1,
+        phase=Phase.RECOGNISING if may_be_known else first_phase(source),
+        passes=2 if source.has_totals else 1,
+        parts=_parts(item),
     ).checkpoint()
+
+
+def _reopen(assignment: Assignment, source: Source, item: StoredObject) -> Checkpoint:
+    """Begin to load a file that was released from its quarantine.
+
+    Raises PermanentError if it was not, or is not what a person has decided about.
+    """
+    wanted = {"pk": assignment.payload["file_id"], "job_id": assignment.job_id}
+    file = IngestedFile.objects.filter(**wanted).first()
+    if file is None:
+        text = "The file that the payload names was not released for this job."
+        raise PermanentError("not_released", text)
+    if (item.size, item.etag) != (file.size, file.etag):
+        raise PermanentError("object_changed", _CHANGED)
+    return Progress(
+        file_id=file.pk,
+        item=item,
+        phase=Phase.LOADING,
+        parts=_parts(item),
+        digest=Digest(item.size, file.content_digest, is_whole=True),
+        is_checked=True,
+    ).checkpoint()
+
+
+def _parts(item: StoredObject) -> int:
+    return settings.INGEST_LOADERS if item.size > SMALL_FILE_BYTES else 1
 
 
 def mark_failed(job_id: UUID) -> None:

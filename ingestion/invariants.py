@@ -85,14 +85,28 @@ INVARIANTS: Final = (
     ),
     Invariant(
         name="file_state_follows_its_job",
-        meaning="The file of a succeeded job is loaded; that of a dead one has failed, "
-        "unless it was loaded before.",
+        meaning="The file of a succeeded job is loaded, quarantined, or was refused by "
+        "a person; that of a dead one has failed, unless it was closed before.",
         statement="""
             SELECT f.tenant_id, f.job_id, f.id AS file_id, f.state,
                    j.state AS job_state
             FROM ingestion_ingestedfile f JOIN jobs_job j ON j.id = f.job_id
-            WHERE j.state = 'succeeded' AND f.state <> 'loaded'
-               OR j.state = 'dead' AND f.state NOT IN ('failed', 'loaded')
+            WHERE j.state = 'succeeded' AND f.state NOT IN ('loaded', 'quarantined')
+                  AND NOT (f.state = 'failed' AND f.decided_at IS NOT NULL)
+               OR j.state = 'dead'
+                  AND f.state NOT IN ('failed', 'loaded', 'quarantined')
+        """,
+        remedy=_BY_HAND,
+    ),
+    Invariant(
+        name="quarantined_file_posted_nothing",
+        meaning="A file is in quarantine for a fault, and nothing of it is stored.",
+        statement="""
+            SELECT f.tenant_id, f.job_id, f.id AS file_id, f.rows, f.fault_count,
+                   f.statement_count
+            FROM ingestion_ingestedfile f
+            WHERE f.state = 'quarantined'
+              AND (f.rows > 0 OR f.statement_count > 0 OR f.fault_count = 0)
         """,
         remedy=_BY_HAND,
     ),

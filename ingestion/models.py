@@ -88,13 +88,33 @@ class IngestedFile(TenantOwned):
     statement_count = models.BigIntegerField(default=0, db_default=0)
     #: Of which `MOST_FAULTS` at most of a pass are kept as rows.
     fault_count = models.BigIntegerField(default=0, db_default=0)
+    #: The job that put it in quarantine, once it was released: `job` loads it then.
+    quarantine_job = models.OneToOneField(
+        "jobs.Job",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="quarantined_file",
+        db_constraint=False,
+    )
+    #: When a person decided about it in quarantine, who, and why.
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.TextField(blank=True, default="", db_default="")
+    decided_why = models.TextField(blank=True, default="", db_default="")
     rejects_path = models.TextField(blank=True, default="", db_default="")
     conflicts_path = models.TextField(blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
     loaded_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(TenantOwned.Meta):
+        permissions: ClassVar = [
+            ("release_ingestedfile", "Can release and refuse quarantined files")
+        ]
         constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(decided_at=None) | ~Q(decided_why=""),
+                name="file_decided_for_a_reason",
+            ),
             models.CheckConstraint(
                 condition=Q(
                     rows=F("inserted")

@@ -20,6 +20,7 @@ class Phase(StrEnum):
     """What is being done with a file."""
 
     RECOGNISING = "recognising"  # its content is compared with that of earlier files
+    VALIDATING = "validating"  # its totals are compared, before anything is written
     LOADING = "loading"
     CLOSED = "closed"  # only the report is left to be written
 
@@ -31,6 +32,8 @@ class Progress:
     file_id: int
     item: StoredObject
     phase: Phase
+    #: How often its bytes are turned into records, from the first to the last time.
+    passes: int = 1
     #: Into how many parts its rows are dealt, from the first chunk to the last.
     parts: int = 1
     chunk: int = 0
@@ -53,6 +56,7 @@ class Progress:
             file_id=state["file_id"],
             item=StoredObject(**state["item"]),
             phase=Phase(state["phase"]),
+            passes=state["passes"],
             parts=state["parts"],
             chunk=state["chunk"],
             position=None if position is None else Position.from_json(position),
@@ -67,6 +71,7 @@ class Progress:
             "file_id": self.file_id,
             "item": asdict(self.item),
             "phase": self.phase.value,
+            "passes": self.passes,
             "parts": self.parts,
             "chunk": self.chunk,
             "position": None if self.position is None else self.position.to_json(),
@@ -85,13 +90,26 @@ class Progress:
             findings=self.findings.plus(chunk),
         )
 
+    def checked(self) -> Self:
+        """Return the beginning of the load of a file that holds what it says."""
+        return replace(
+            self,
+            phase=Phase.LOADING,
+            chunk=0,
+            position=None,
+            findings=Findings(),
+            is_checked=True,
+        )
+
     def checkpoint(self, **usage: int) -> Checkpoint:
         """Return the checkpoint of the step that led here."""
+        size = self.item.size
+        before = {Phase.LOADING: self.passes - 1, Phase.CLOSED: self.passes}
         is_last = self.phase is Phase.CLOSED
         return Checkpoint(
             state=self.to_json(),
-            done=self.item.size if is_last else self.offset,
-            total=self.item.size,
+            done=before.get(self.phase, 0) * size + (0 if is_last else self.offset),
+            total=self.passes * size,
             unit="bytes",
             is_last=is_last,
             usage={(meter, f"0:{self.chunk}"): used for meter, used in usage.items()},
@@ -106,7 +124,7 @@ class Progress:
         blocks = hasher.through(stored, at=begin, since=self.offset)
         yield from chunks(
             source.read(blocks, resume=self.position),
-            parts=self.parts,
+            parts=self.parts if self.phase is Phase.LOADING else 1,
             most_rows=settings.INGEST_CHUNK_ROWS,
             until_line=until_line,
         )

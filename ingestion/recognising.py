@@ -24,6 +24,11 @@ from jobs.handlers import Checkpoint, Step
 STEP_BYTES: Final = 16 * 1024 * 1024
 
 
+def first_phase(source: Source) -> Phase:
+    """Return what is done first with a file that is new."""
+    return Phase.VALIDATING if source.has_totals else Phase.LOADING
+
+
 def could_be_known(source: Source, *, size: int) -> bool:
     """Return whether a file of that size was loaded from the source before."""
     return _loaded(source, size).exists()
@@ -51,7 +56,7 @@ def _look_up(source: Source, progress: Progress) -> Checkpoint:
     )
     first = known.order_by("id").first()
     if first is None:
-        return replace(progress, phase=Phase.LOADING).checkpoint()
+        return replace(progress, phase=first_phase(source)).checkpoint()
     IngestedFile.objects.filter(pk=progress.file_id).update(
         state=IngestedFile.State.LOADED,
         loaded_at=Now(),

@@ -190,23 +190,32 @@ def _make_attempt(
     )
 
 
-def make_file(tenant: str, *, job: Job, **values: Any) -> IngestedFile:
-    """Create a loaded file with one inserted and one rejected row."""
+def make_quarantined_file(tenant: str, *, job: Job, **values: Any) -> IngestedFile:
+    """Create a file that is in quarantine for one fault."""
+    file = _make_file(tenant, job=job, state="quarantined", **values)
+    make_fault(file)
+    return file
+
+
+def _make_file(tenant: str, **values: Any) -> IngestedFile:
     with all_tenants(reason="test"):
-        file: IngestedFile = IngestedFile.objects.create(
+        made: IngestedFile = IngestedFile.objects.create(
             **{
                 "tenant_id": tenant,
-                "job": job,
                 "source": "UPI",
                 "path": "in/upi.csv",
                 "size": 1234,
-                "state": "loaded",
-                "rows": 2,
-                "inserted": 1,
-                "rejected": 1,
                 **values,
             }
         )
+    return made
+
+
+def make_file(tenant: str, *, job: Job, **values: Any) -> IngestedFile:
+    """Create a loaded file with one inserted and one rejected row."""
+    counts = {"rows": 2, "inserted": 1, "rejected": 1}
+    file = _make_file(tenant, job=job, **{"state": "loaded", **counts, **values})
+    with all_tenants(reason="test"):
         KeptOutRow.objects.create(
             tenant_id=tenant,
             file=file,

@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from ingestion import services
 from ingestion.models import IngestedFile
 from jobs import deciding
 from jobs.audit import Finding, audit
@@ -24,6 +25,7 @@ from jobs.lifecycle import TERMINAL_STATES
 from jobs.models import Attempt, Job
 from jobs.snapshots import FORMAT
 from jobs.sweeps import lose_expired, replace_not_started
+from tenants.acting import acting
 from tenants.scoping import all_tenants
 from tests import arrange
 from tests.arrange import dispatch, lead, make_job, make_tenant, reread, start
@@ -120,6 +122,21 @@ def told() -> Job:
     return job
 
 
+def quarantined() -> Job:
+    """A file with a fault, as its job left it."""
+    job = succeeded(kind="ingest", payload={})
+    arrange.make_quarantined_file("t1", job=job)
+    return job
+
+
+def refused() -> Job:
+    """The same, after a person has decided."""
+    job = quarantined()
+    with acting(why="sent anew"), all_tenants(reason="test"):
+        services.file_refuse(file_id=IngestedFile.objects.get(job=job).pk)
+    return job
+
+
 def known() -> Job:
     """A file with the content of one that was loaded before."""
     first = arrange.make_file("t1", job=make_job("t1"), rows=0, **_EMPTY)
@@ -165,6 +182,8 @@ def test_a_ledger_with_jobs_in_every_state_has_no_finding():
     failed(retry_in_seconds=60)
     succeeded()
     loaded()
+    refused()
+    quarantined()
     failed(retry_in_seconds=None)
     revived = failed(retry_in_seconds=None)
     with all_tenants(reason="test"):
@@ -345,6 +364,22 @@ BREACHES = (
         "file_state_follows_its_job",
         loaded,
         "UPDATE ingestion_ingestedfile SET state = 'loading'",
+    ),
+    Breach(
+        "file_state_follows_its_job",
+        quarantined,
+        "UPDATE ingestion_ingestedfile SET state = 'failed'",
+    ),
+    Breach(
+        "quarantined_file_posted_nothing",
+        quarantined,
+        "UPDATE ingestion_ingestedfile SET fault_count = 0; "
+        "DELETE FROM ingestion_filefault",
+    ),
+    Breach(
+        "quarantined_file_posted_nothing",
+        quarantined,
+        "UPDATE ingestion_ingestedfile SET rows = 1, inserted = 1",
     ),
     Breach(
         "file_is_the_same_as_it_says",
