@@ -7,7 +7,7 @@ from functools import partial
 from django.db.models import F
 from django.db.models.functions import Now
 
-from ingestion import artifacts, storage
+from ingestion import artifacts, sequences, storage
 from ingestion.digest import Hasher
 from ingestion.loader import Target
 from ingestion.models import FilePart, IngestedFile, KeptOutRow
@@ -33,7 +33,7 @@ def load(
                 yield partial(_load, parts, target, chunk, progress, after)
                 progress = after
     closed = replace(progress, phase=Phase.CLOSED, digest=hasher.whole())
-    yield partial(_close, closed, _write_artifacts(assignment, progress))
+    yield partial(_close, target, closed, _write_artifacts(assignment, progress))
     return closed
 
 
@@ -69,13 +69,16 @@ def _write_artifacts(assignment: Assignment, progress: Progress) -> dict[str, st
     }
 
 
-def _close(progress: Progress, paths: dict[str, str]) -> Checkpoint:
-    FilePart.objects.filter(file_id=progress.file_id).delete()
-    IngestedFile.objects.filter(pk=progress.file_id).update(
+def _close(target: Target, progress: Progress, paths: dict[str, str]) -> Checkpoint:
+    sequences.wait_turn(target.tenant)
+    FilePart.objects.filter(file_id=target.file_id).delete()
+    IngestedFile.objects.filter(pk=target.file_id).update(
         state=IngestedFile.State.LOADED,
         loaded_at=Now(),
         content_digest=progress.digest.chain,
         totals=progress.findings.totals_as_json(),
         **paths,
     )
+    if progress.findings.statements:
+        sequences.check(target.tenant, target.file_id)
     return progress.checkpoint()

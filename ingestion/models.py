@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import F, JSONField, Q, Value
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from tenants.scoping import TenantOwned
 
@@ -272,6 +272,7 @@ class Statement(TenantOwned):
     )
     ordinal = models.BigIntegerField(help_text="Its place in the file, from 1.")
     line = models.BigIntegerField()
+    source = models.TextField()
     account_id = models.TextField()
     statement_id = models.TextField(blank=True)
     number = models.BigIntegerField(null=True, blank=True)
@@ -280,6 +281,7 @@ class Statement(TenantOwned):
     closing = ExactDecimalField(null=True, blank=True)
     opening_date = models.DateField(null=True, blank=True)
     closing_date = models.DateField(null=True, blank=True)
+    day = models.DateField(help_text="By which those of an account are in order.")
     rows = models.BigIntegerField()
     credits = ExactDecimalField()
     debits = ExactDecimalField(help_text="The sum that was taken; positive.")
@@ -287,6 +289,14 @@ class Statement(TenantOwned):
     class Meta(TenantOwned.Meta):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["file", "ordinal"], name="statement_once"),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                *("tenant", "source", "account_id", "currency", "day"),
+                Coalesce("number", 0),
+                "id",
+                name="statement_in_order",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -308,6 +318,8 @@ class FileFault(TenantOwned):
     control = models.TextField()
     expected = models.TextField(blank=True)
     found = models.TextField(blank=True)
+    #: When a later file brought what was missing.
+    settled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(TenantOwned.Meta):
         constraints: ClassVar = [

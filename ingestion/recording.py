@@ -5,6 +5,7 @@ of its own; the unique keys would refuse to write anything twice.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Any, Final
 
 from django.db import connection
@@ -44,6 +45,8 @@ def _write_statements(
             tenant_id=target.tenant,
             file_id=target.file_id,
             ordinal=ordinal,
+            source=target.source,
+            day=statement.closing_date or statement.opening_date or date.min,
             **statement._asdict(),
         )
         for ordinal, statement in enumerate(statements, before + 1)

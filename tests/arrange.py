@@ -238,6 +238,8 @@ def make_statement(file: IngestedFile, **values: Any) -> Statement:
                 "file": file,
                 "ordinal": file.statement_count + 1,
                 "line": 9,
+                "source": file.source,
+                "day": date(2026, 1, 15),
                 "account_id": "50100012345678",
                 "statement_id": "STMT-7",
                 "number": 7,

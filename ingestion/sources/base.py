@@ -136,6 +136,19 @@ class Control(_Explained):
         "The balance of a row does not follow from the row before.",
     )
     UNFINISHED = "unfinished", "The file ends before its last statement or trailer."
+    # These show between files, and keep none out.
+    STATEMENT_GAP = (
+        "statement_gap",
+        "The number of the statement does not follow from the account's one before.",
+    )
+    STATEMENT_REPEAT = (
+        "statement_repeat",
+        "The account has another statement with that number, and it says otherwise.",
+    )
+    OPENING_BALANCE = (
+        "opening_balance",
+        "The opening balance is not what the account's statement before closed with.",
+    )
 
 
 class Flag(NamedTuple):
