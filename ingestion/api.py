@@ -7,7 +7,6 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
-from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
@@ -15,35 +14,26 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from ingestion.payloads import IngestPayload
 from ingestion.selectors import Artifact, NoArtifactError, artifact_key
-from ingestion.sources.registry import UnknownSourceError, source_get
 from ingestion.storage import (
     ObjectChangedError,
     ObjectMissingError,
     StoredObject,
     StoreUnavailableError,
-    UnsafePathError,
     object_key,
     store,
 )
 from jobs.api import job_or_404
-from jobs.fields import StrictBooleanField, StrictCharField, StrictIntegerField
+from jobs.fields import StrictIntegerField
 from jobs.serializers import EnqueueInput, JobOutput, accepted
 from jobs.services import job_enqueue
 from tenants.auth import principal_of
 from tenants.scoping import tenant_scope
 
 
-class IngestInput(EnqueueInput):
+class IngestInput(EnqueueInput, IngestPayload):
     """A stored file, and how to read it."""
-
-    s3_path = StrictCharField(
-        help_text="Path below the tenant's own prefix. The file may arrive later than "
-        "this call, but not later than the job's start.",
-    )
-    source = StrictCharField(  # type: ignore[assignment] # a field, not its source
-        max_length=64, help_text="Name of a format, exactly as in docs/formats.md."
-    )
 
     size = StrictIntegerField(
         required=False,
@@ -52,34 +42,6 @@ class IngestInput(EnqueueInput):
         help_text="Bytes of the file, if you know them: a hint for what the job will "
         "cost. A wrong number does no harm.",
     )
-    reload = StrictBooleanField(
-        default=False,
-        help_text="Load it even if a file with the same content was loaded before.",
-    )
-
-    def validate_s3_path(self, value: str) -> str:
-        """Refuse a path that could leave the tenant's prefix."""
-        try:
-            object_key(self.context["tenant"], value)
-        except UnsafePathError as error:
-            raise serializers.ValidationError(str(error), code="unsafe_path") from None
-        return value
-
-    def validate_source(self, value: str) -> str:
-        """Refuse a source that no reader exists for."""
-        try:
-            source_get(value)
-        except UnknownSourceError as error:
-            raise serializers.ValidationError(
-                str(error), code="unknown_source"
-            ) from None
-        return value
-
-    def payload(self) -> dict[str, Any]:
-        """Return what the handler reads."""
-        values = self.validated_data
-        payload = {name: values[name] for name in ("s3_path", "source")}
-        return {**payload, "reload": True} if values["reload"] else payload
 
     def size_hint(self) -> int | None:
         """Return the file's size as far as it is known by now."""

@@ -9,7 +9,7 @@ from ingestion.sources.base import Control
 CONTROLS: Final = (
     Control.STATEMENT_GAP,
     Control.STATEMENT_REPEAT,
-    Control.OPENING_BALANCE,
+    Control.CARRIED_BALANCE,
 )
 #: Numbers that a new count begins with: most banks begin again every year.
 _FIRST: Final = (0, 1)
@@ -51,7 +51,7 @@ def broken(before: Told, after: Told) -> Broken | None:
             return Broken(Control.STATEMENT_GAP, str(following), str(after.number))
     if _joins(before, after):
         return None
-    return Broken(Control.OPENING_BALANCE, str(before.closing), str(after.opening))
+    return Broken(Control.CARRIED_BALANCE, str(before.closing), str(after.opening))
 
 
 def _repeated(before: Told, after: Told) -> Broken | None:

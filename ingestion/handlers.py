@@ -19,6 +19,7 @@ from ingestion import sample, storage
 from ingestion.digest import Digest
 from ingestion.loading import load
 from ingestion.models import IngestedFile
+from ingestion.payloads import IngestPayload
 from ingestion.progress import Phase, Progress
 from ingestion.recognising import could_be_known, first_phase, recognise
 from ingestion.reports import result_of
@@ -28,6 +29,7 @@ from ingestion.storage import StoredObject
 from ingestion.validating import validate
 from jobs.errors import PermanentError, RetryableError
 from jobs.handlers import Assignment, Checkpoint, JSONDict, Kind, Step
+from jobs.payloads import checked_by
 
 logger = logging.getLogger(__name__)
 
@@ -136,10 +138,35 @@ def mark_failed(job_id: UUID) -> None:
     files.update(state=IngestedFile.State.FAILED)
 
 
+def why_fixed(job_id: UUID) -> str:
+    """Return why a job has to stay with its file.
+
+    Rows of it are loaded and counted, or a person has decided about just this one.
+    """
+    file = IngestedFile.objects.filter(job_id=job_id).first()
+    if file is None or (file.rows == 0 and file.decided_at is None):
+        return ""
+    what = f"{file.rows:,} row(s) of {file.path!r} are loaded"
+    if file.rows == 0:
+        what = f"{file.path!r} was released from its quarantine"
+    return (
+        f"{what}, so the job can only go on with that file. Enqueue another file as a "
+        "job of its own, and discard this."
+    )
+
+
+def forget_file(job_id: UUID) -> None:
+    """Remove the file that a job had registered and of which nothing was loaded."""
+    IngestedFile.objects.filter(job_id=job_id).delete()
+
+
 INGEST = Kind(
     name="ingest",
     handler=ingest,
     prior_us=2_000_000,
     on_unfinished=mark_failed,
     sample=sample.put,
+    check_payload=checked_by(IngestPayload),
+    why_fixed=why_fixed,
+    on_edited=forget_file,
 )

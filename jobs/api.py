@@ -1,7 +1,5 @@
 """The HTTP API of jobs: follow one, list them, and enqueue the synthetic kind."""
 
-import re
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -13,13 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs.cancelling import jobs_cancel
-from jobs.fields import (
-    NameField,
-    StrictCharField,
-    StrictIntegerField,
-    StrictNumberField,
-    StrictSerializer,
-)
+from jobs.fields import CANONICAL_ID, StrictCharField, StrictSerializer
 from jobs.models import Job
 from jobs.paging import JobsQuery
 from jobs.selectors import UnknownJobError, job_get
@@ -31,6 +23,7 @@ from jobs.serializers import (
     accepted,
 )
 from jobs.services import job_enqueue
+from jobs.synthetic import SleepPayload
 from jobs.waits import is_waiting, wait_of
 from tenants.acting import acting
 from tenants.auth import principal_of
@@ -123,42 +116,21 @@ class CancelJobView(APIView):
             return accepted(job_or_404(job_id))
 
 
-_CANONICAL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-
-
 def job_or_404(text: str) -> Job:
     """Return the job in view with this id; call it inside a scope.
 
     Raises NotFound, alike for an unknown id and for a text that is none.
     """
     try:
-        if not _CANONICAL_ID.fullmatch(text):
+        if not CANONICAL_ID.fullmatch(text):
             raise UnknownJobError(text)
         return job_get(job_id=UUID(text))
     except UnknownJobError:
         raise NotFound("There is no such job.") from None
 
 
-class SleepInput(EnqueueInput):
+class SleepInput(EnqueueInput, SleepPayload):
     """A job of known cost, which fails as asked."""
-
-    seconds = StrictNumberField(
-        min_value=0, max_value=3600, help_text="How long to sleep in all."
-    )
-    steps = StrictIntegerField(
-        min_value=1, max_value=10_000, default=1, help_text="Checkpoints on the way."
-    )
-    fail = NameField(  # type: ignore[assignment] # a field, not the method
-        choices=["retryable", "permanent", "kill"],
-        required=False,
-        help_text="How to end, after the last step; `kill` ends the worker's process.",
-    )
-
-    def payload(self) -> dict[str, Any]:
-        """Return what the handler reads."""
-        names = ("seconds", "steps", "fail")
-        values = self.validated_data
-        return {name: values[name] for name in names if name in values}
 
 
 class EnqueueSleepView(APIView):

@@ -48,7 +48,3 @@ class Bundle:
         """Return the attempts whose lease is to be kept."""
         with self._lock:
             return sorted(self._live)
-
-    def has_rest(self) -> bool:
-        """Return whether attempts are left that have not begun."""
-        return bool(self._rest)

@@ -20,7 +20,7 @@ from unfold.contrib.filters.admin import (
     TextFilter,
 )
 
-from jobs import dead_letters
+from jobs import dead_letters, edit_admin
 from jobs.decisions_admin import DECISIONS, decide
 from jobs.job_admin import JobScreens, KindFilter
 from jobs.lifecycle import State
@@ -126,7 +126,10 @@ class DeadLetterAdmin(JobScreens):
                 ),
             )
         ]
-        return [*pages, *super().get_urls()]
+        edit = path(
+            "<uuid:job_id>/edit/", wrap(self.edit_one), name="jobs_deadletter_edit_one"
+        )
+        return [*pages, edit, *super().get_urls()]
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -160,6 +163,7 @@ class DeadLetterAdmin(JobScreens):
         """Offer the retry on the job's page."""
         if obj is not None and obj.state == State.DEAD:
             context["may_retry"] = self.has_retry_permission(request)
+            context["may_edit"] = edit_admin.may_edit(request)
             may = self.has_discard_permission(request)
             context["may_discard"] = may and obj.discarded_at is None
             context["may_restore"] = may and obj.discarded_at is not None
@@ -217,6 +221,10 @@ class DeadLetterAdmin(JobScreens):
         rows = dead_letters.dead().filter(pk=job_id)
         back = change_url(Job, job_id)
         return decide(self, request, rows, DECISIONS[name], [], back=back)
+
+    def edit_one(self, request: HttpRequest, job_id: UUID) -> HttpResponse:
+        """Retry one job with another payload."""
+        return edit_admin.edit(self, request, job_id)
 
     # --- Columns ----------------------------------------------------------------------
 

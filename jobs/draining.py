@@ -11,17 +11,28 @@ from typing import Final
 #: Why work comes back, for the log of events.
 WHY: Final = "the worker stopped"
 
+#: 0: go on, 1: give back at checkpoints, 2: everything is given back.
 _flag: Final = mmap.mmap(-1, 1)
 
 
 def begin() -> None:
     """Have the work given back from now on. Safe in a signal handler."""
-    _flag[0] = 1
+    _flag[0] = _flag[0] or 1
+
+
+def end_now() -> None:
+    """Wait for checkpoints no longer."""
+    _flag[0] = 2
 
 
 def is_on() -> bool:
     """Return whether this process and its parent are to give back what they have."""
     return bool(_flag[0])
+
+
+def is_over() -> bool:
+    """Return whether no checkpoint is waited for any more."""
+    return _flag[0] == 2
 
 
 def end() -> None:

@@ -8,12 +8,15 @@ import math
 import re
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from rest_framework import serializers
 
 _ISO_TIME = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII
 )
+#: The one way in which ids are written here.
+CANONICAL_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 #: Further out, a time zone's offset leads past the years that Python knows.
 _YEARS: Final = range(1970, 9999)
 
@@ -74,18 +77,6 @@ class NameField(serializers.ChoiceField):
         return data
 
 
-class StrictBooleanField(serializers.BooleanField):
-    """`true` or `false`; not a number and not a string."""
-
-    default_error_messages = {"invalid": "Give true or false."}
-
-    def to_internal_value(self, data: Any) -> bool:
-        """Return it."""
-        if not isinstance(data, bool):
-            self.fail("invalid")
-        return data
-
-
 class StrictIntegerField(serializers.IntegerField):
     """A JSON number without a fraction; not a string and not a boolean."""
 
@@ -143,3 +134,25 @@ class MomentField(serializers.DateTimeField):
     def to_representation(self, value: datetime) -> str:
         """Return six digits of microseconds always, so that texts sort as times do."""
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class StrictBooleanField(serializers.BooleanField):
+    """true or false; not a string and not a number."""
+
+    default_error_messages = {"invalid": "Give true or false."}
+
+    def to_internal_value(self, data: Any) -> bool:
+        """Return the truth value."""
+        if not isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
+class IdField(serializers.UUIDField):
+    """The id of a job, in the one way that ids are written here."""
+
+    def to_internal_value(self, data: Any) -> UUID:
+        """Return the id."""
+        if not isinstance(data, str) or not CANONICAL_ID.fullmatch(data):
+            self.fail("invalid")
+        return UUID(data)

@@ -92,6 +92,15 @@ class Kind:
     #: Prepares what a small job of this kind needs for a tenant and returns its
     #: payload: small, but of several steps. The crash points are taken from it.
     sample: Callable[[str], JSONDict] | None = None
+    #: Returns a tenant's payload as the handler reads it, or raises PayloadError
+    #: (jobs/payloads.py). Without it the payload of a dead job cannot be edited.
+    check_payload: Callable[[str, JSONDict], JSONDict] | None = None
+    #: Says why a dead job can only go on with the payload it has, or "". A kind that
+    #: counts usage has to refuse once it did: the same chunk is not counted twice.
+    why_fixed: Callable[[UUID], str] | None = None
+    #: Called in the transaction that gives a dead job another payload: lets go of what
+    #: was begun with the old one, since the job starts from the beginning.
+    on_edited: Callable[[UUID], None] | None = None
 
 
 class UnknownKindError(LookupError):
@@ -132,6 +141,22 @@ def end_unfinished(kind: str, job_id: UUID) -> None:
     known = _kinds.get(kind)
     if known is not None and known.on_unfinished is not None:
         known.on_unfinished(job_id)
+
+
+def why_fixed(kind: str, job_id: UUID) -> str:
+    """Return why a dead job of the kind can only go on with its payload, or ""."""
+    known = _kinds.get(kind)
+    return "" if known is None or known.why_fixed is None else known.why_fixed(job_id)
+
+
+def edited(kind: str, job_id: UUID) -> None:
+    """Let a kind let go of what a job began with the payload that it has no more.
+
+    In the transaction that gives the job another one.
+    """
+    known = _kinds.get(kind)
+    if known is not None and known.on_edited is not None:
+        known.on_edited(job_id)
 
 
 def quantum_us(kind: str) -> int:

@@ -145,11 +145,13 @@ LEDGER: Final = (
     Invariant(
         name="attempt_is_taken_or_replaced",
         meaning="No attempt waits to be started for 45 s past START_TIMEOUT_SECONDS "
-        "while its pool has a free slot.",
+        "while its pool has a free slot, of a worker that has been there as long.",
         statement="""
             WITH live AS (
                 SELECT pool, sum(slots) AS slots FROM jobs_worker
                 WHERE last_seen_at > clock_timestamp() - %(fresh)s * interval '1 second'
+                  AND started_at < clock_timestamp()
+                      - (%(start_timeout)s + 45) * interval '1 second'
                 GROUP BY pool
             ), busy AS (
                 SELECT pool, count(DISTINCT (worker, started_at)) AS slots

@@ -126,6 +126,8 @@ class JobScreens(ReadOnlyAdmin):
             "ending": timeline.ending(job, now=now),
             "why": _why(job, now) if is_waiting(job) else None,
             "payload": json_block(job.payload),
+            "is_edited": job.original_payload is not None,
+            "enqueued_payload": json_block(job.original_payload),
             "result": json_block(job.result),
             "checkpoint": json_block(job.checkpoint),
             "error_details": json_block(job.error),

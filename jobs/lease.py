@@ -1,4 +1,4 @@
-"""A thread that keeps the leases of a bundle, and hands back what must not wait.
+"""A thread that keeps the leases of a bundle, and does what must not wait for its end.
 
 It renews a third of the lease apart, also in the middle of a step, until one step has
 taken `STEP_TIMEOUT_SECONDS`: then the attempt is stuck. It ends as failed, and this
@@ -6,7 +6,8 @@ child with it, or the slot would be lost. Where C code keeps every thread of the
 from its turn, the worker's own process renews the lease (`Proxy`) until the pool kills
 the child at the time limit of the kind.
 While a job of a bundle takes longer than the whole bundle was meant to, it hands the
-jobs behind it back to the ledger, where a free slot finds them.
+jobs behind it back to the ledger, where a free slot finds them, and has the ends of
+those before it written.
 """
 
 import logging
@@ -14,6 +15,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from django.db import Error, connection
@@ -49,14 +51,16 @@ class LeaseKeeper:
         self.lease_seconds = lease_seconds
         self.step_timeout_seconds = step_timeout_seconds
         self._bundle: Bundle | None = None
+        self._settle: Callable[[], None] = lambda: None
         self._step_began = 0.0
         self._renewed = 0.0
         self._watching = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def watch(self, bundle: Bundle) -> None:
-        """Keep this bundle's leases from now on."""
+    def watch(self, bundle: Bundle, *, settle: Callable[[], None]) -> None:
+        """Keep this bundle's leases from now on; `settle` writes what has ended."""
         self._renewed = self._step_began = time.monotonic()
+        self._settle = settle
         self._bundle = bundle
         # Started on first use: a thread does not survive the fork of the pool.
         if self._thread is None or not self._thread.is_alive():
@@ -87,8 +91,9 @@ class LeaseKeeper:
 
     def _look_after(self, bundle: Bundle) -> None:
         now = time.monotonic()
-        if bundle.has_rest() and bundle.elapsed_us() > HAND_BACK_US:
+        if bundle.elapsed_us() > HAND_BACK_US:
             hand_back(bundle)
+            self._settle()
         if now - self._step_began >= self.step_timeout_seconds:
             self._give_up(bundle)
         if now - self._renewed < self.lease_seconds / 3:

@@ -39,10 +39,11 @@ class Event(StrEnum):
     FINISHED = "finished"
     REVIVED = "revived"  # a person retries a dead job
     CANCELLED = "cancelled"
-    # These three leave the state as it is.
+    # These four leave the state as it is.
     CANCEL_REQUESTED = "cancel_requested"  # takes effect at the next checkpoint
     DISCARDED = "discarded"  # a person has decided that a dead job stays dead
     RESTORED = "restored"  # and has thought better of it
+    EDITED = "edited"  # a person gives a dead job another payload, and revives it
 
 
 class Outcome(StrEnum):
@@ -81,6 +82,7 @@ TRANSITIONS: Final = MappingProxyType(
         (State.RUNNING, Event.CANCEL_REQUESTED): State.RUNNING,
         (State.DEAD, Event.DISCARDED): State.DEAD,
         (State.DEAD, Event.RESTORED): State.DEAD,
+        (State.DEAD, Event.EDITED): State.DEAD,
     }
 )
 

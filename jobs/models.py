@@ -50,6 +50,8 @@ class Job(TenantOwned):
     id = models.UUIDField(primary_key=True, default=new_job_id, editable=False)
     kind = models.TextField()
     payload = models.JSONField(default=dict)
+    #: What was asked for, once a person has edited the payload.
+    original_payload = models.JSONField(null=True, blank=True)
     priority = models.PositiveSmallIntegerField(
         choices=Priority.choices, default=Priority.NORMAL
     )
@@ -152,6 +154,7 @@ class DeadLetter(Job):
         permissions: ClassVar = [
             ("retry_deadletter", "Can retry dead letters"),
             ("discard_deadletter", "Can discard and restore dead letters"),
+            ("edit_deadletter", "Can edit the payloads of dead letters"),
         ]
 
 

@@ -1,8 +1,8 @@
-"""The query string of the list of jobs: its filters, its limit and its cursor."""
+"""The query strings of lists: their filters, their limit and their cursor."""
 
 import base64
 import re
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from jobs.selectors import Page, job_page
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 500
+KIND: Final = r"\A[a-z0-9_.-]{1,64}\Z"
 
 
 class CursorField(serializers.CharField):
@@ -58,13 +59,8 @@ class QueryError(serializers.ValidationError):
     location = "parameter"
 
 
-class JobsQuery(StrictSerializer):
-    """The query string of the list."""
-
-    state = NameField(choices=[state.value for state in State], required=False)
-    kind = serializers.RegexField(r"\A[a-z0-9_.-]{1,64}\Z", required=False)
-    limit = LimitField(min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT)
-    cursor = CursorField(required=False)
+class Query(StrictSerializer):
+    """A query string."""
 
     @classmethod
     def of(cls, request: Request) -> Self:
@@ -81,6 +77,30 @@ class JobsQuery(StrictSerializer):
             raise QueryError(query.errors)
         return query
 
+
+class PageQuery(Query):
+    """The query string of a list that comes in pages."""
+
+    limit = LimitField(min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT)
+    cursor = CursorField(required=False)
+
+    #: Name of the route that the pages are at.
+    route: ClassVar[str]
+
+    def path_after(self, job_id: UUID) -> str:
+        """Return the path of the page that follows, with the filters kept."""
+        values = {**self.initial_data, "cursor": cursor_of(job_id)}
+        return f"{reverse(self.route)}?{urlencode(values)}"
+
+
+class JobsQuery(PageQuery):
+    """The query string of the list of jobs."""
+
+    route = "jobs"
+
+    state = NameField(choices=[state.value for state in State], required=False)
+    kind = serializers.RegexField(KIND, required=False)
+
     def page(self) -> Page:
         """Return the page that the query asks for."""
         values = self.validated_data
@@ -91,8 +111,3 @@ class JobsQuery(StrictSerializer):
             kind=values.get("kind"),
             before=values.get("cursor"),
         )
-
-    def path_after(self, job_id: UUID) -> str:
-        """Return the path of the page that follows, with the filters kept."""
-        values = {**self.initial_data, "cursor": cursor_of(job_id)}
-        return f"{reverse('jobs')}?{urlencode(values)}"

@@ -8,6 +8,7 @@ by jobs/settling.py.
 
 import logging
 import random
+import threading
 from collections.abc import Sequence
 from math import inf
 from typing import Final
@@ -85,10 +86,12 @@ class _Run:
         self.settlements: list[Settlement] = []
         self.settled_us = 0
         self.tenant = ""
+        # The keeper's thread has ends written that a long job would hold up.
+        self._lock = threading.Lock()
 
     def go(self) -> None:
         """Work on the attempts one after another, and settle them."""
-        _keeper.watch(self.bundle)
+        _keeper.watch(self.bundle, settle=self._settle)
         try:
             # Else a job that kills this process would take them down, too.
             self.settler.finish()
@@ -116,17 +119,25 @@ class _Run:
             )
             self.bundle.ended([claim.assignment.attempt_id])
             return self.bundle.elapsed_us()
-        self.settlements.append(settlement)
-        if settlement.event in (Event.BURIED, Event.CANCELLED):
-            self._settle(unfinished=claim.assignment)
-        elif settlement.ended_us - self.settled_us > SETTLE_WITHIN_US:
-            self._settle()
+        self._note(settlement, claim.assignment)
         return settlement.ended_us
 
-    def _settle(self, *, unfinished: Assignment | None = None) -> None:
+    def _note(self, settlement: Settlement, assignment: Assignment) -> None:
+        with self._lock:
+            self.settlements.append(settlement)
+            if settlement.event in (Event.BURIED, Event.CANCELLED):
+                self._write(unfinished=assignment)
+            elif settlement.ended_us - self.settled_us > SETTLE_WITHIN_US:
+                self._write()
+
+    def _settle(self) -> None:
+        """Have the ends so far written."""
+        with self._lock:
+            if self.settlements:
+                self._write()
+
+    def _write(self, *, unfinished: Assignment | None = None) -> None:
         """Have the ends so far written; a bad one with what it means to its kind."""
-        if not self.settlements:
-            return
         ended = Ended(self.tenant, self.bundle, self.settlements)
         if unfinished is None:
             self.settler.settle(ended)

@@ -62,6 +62,6 @@ def job_page(
 def _with_attempts(rows: QuerySet[Job]) -> QuerySet[Job]:
     attempts = Attempt.objects.order_by("number").defer("traceback", "error")
     # A payload or a checkpoint may be large, and nobody is shown them here.
-    return rows.defer("payload", "checkpoint").prefetch_related(
+    return rows.defer("payload", "original_payload", "checkpoint").prefetch_related(
         Prefetch("attempts", queryset=attempts)
     )

@@ -68,7 +68,9 @@ class Settler(Protocol):
 
 
 class Now:
-    """Writes at once, in the caller's own transaction if there is one."""
+    """Writes at once: in the caller's own transaction if there is one, but for what a
+    long job of a bundle would hold up.
+    """
 
     def settle(self, ended: Ended) -> None:
         """Write them; raises django.db.Error when the ledger is away."""

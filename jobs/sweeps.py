@@ -189,10 +189,12 @@ WITH clock AS (
 SELECT id, tenant_id, kind, state FROM moved
 """
 
+# A worker that has just come takes what waited for it, however long that was.
 _NOT_STARTED = """
 live AS (
     SELECT pool, sum(slots) AS slots FROM jobs_worker, clock
-    WHERE last_seen_at > clock.now - %(fresh)s * interval '1 second' GROUP BY pool
+    WHERE last_seen_at > clock.now - %(fresh)s * interval '1 second'
+      AND started_at < clock.now - %(timeout)s * interval '1 second' GROUP BY pool
 ), busy AS (
     SELECT pool, count(DISTINCT (worker, started_at)) AS slots FROM jobs_attempt
     WHERE outcome IS NULL AND started_at IS NOT NULL GROUP BY pool

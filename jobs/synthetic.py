@@ -5,7 +5,27 @@ import signal
 import time
 
 from jobs.errors import PermanentError, RetryableError
+from jobs.fields import NameField, StrictIntegerField, StrictNumberField
 from jobs.handlers import Assignment, Checkpoint, Finish, JSONDict, Kind, Step, Steps
+from jobs.payloads import PayloadInput, checked_by
+
+
+class SleepPayload(PayloadInput):
+    """A job of known cost, which fails as asked."""
+
+    payload_fields = ("seconds", "steps", "fail")
+
+    seconds = StrictNumberField(
+        min_value=0, max_value=3600, help_text="How long to sleep in all."
+    )
+    steps = StrictIntegerField(
+        min_value=1, max_value=10_000, default=1, help_text="Checkpoints on the way."
+    )
+    fail = NameField(  # type: ignore[assignment] # a field, not the method
+        choices=["retryable", "permanent", "kill"],
+        required=False,
+        help_text="How to end, after the last step; `kill` ends the worker's process.",
+    )
 
 
 def sleep(assignment: Assignment) -> Steps:
@@ -49,4 +69,10 @@ def sample(_tenant: str) -> JSONDict:
     return {"seconds": 0.003, "steps": 3}
 
 
-SLEEP = Kind(name="sleep", handler=sleep, prior_us=100_000, sample=sample)
+SLEEP = Kind(
+    name="sleep",
+    handler=sleep,
+    prior_us=100_000,
+    sample=sample,
+    check_payload=checked_by(SleepPayload),
+)

@@ -15,7 +15,8 @@ from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Celery, Task, bootsteps
-from celery.signals import task_failure, worker_shutting_down
+from celery.apps import worker as celery_app
+from celery.signals import task_failure, worker_process_init, worker_shutting_down
 from celery.worker import consumer as celery_consumer
 from celery.worker import heartbeat
 from celery.worker.consumer.heart import Heart as CeleryHeart
@@ -153,6 +154,11 @@ class Heartbeat(bootsteps.StartStopStep):
         # In the parent a task's own request has no host.
         global _hostname
         _hostname = worker.hostname
+        for name in ("SIGINT", "SIGQUIT"):
+            # Celery's own would drop the jobs, at the second Ctrl-C or at once.
+            celery_app.install_worker_term_handler(  # type: ignore[attr-defined]
+                worker, sig=name
+            )
         self._report(worker)
         wake_dispatcher()
         worker.timer.call_repeatedly(HEARTBEAT_SECONDS, self._report, (worker,))
@@ -163,29 +169,29 @@ class Heartbeat(bootsteps.StartStopStep):
         self.is_leaving = self.is_gone = True
         self._execute(_FORGET, {"name": worker.hostname})
 
-    def _leave(self, **_: Any) -> None:
+    def _leave(self, *, sig: str, **_: Any) -> None:
         # Runs inside a signal handler: the loop's next tick does the rest.
-        self.is_leaving = True
+        is_again, self.is_leaving = self.is_leaving, True
         draining.begin()
-        last_resort = threading.Timer(settings.DRAIN_SECONDS, self._stop_children)
+        if sig == "SIGQUIT" or (is_again and sig == "SIGINT"):
+            self._stop_children_in(0)
+        elif not is_again:
+            self._stop_children_in(settings.DRAIN_SECONDS)
+
+    def _stop_children_in(self, seconds: float) -> None:
+        last_resort = threading.Timer(seconds, self._stop_children)
         last_resort.daemon = True
         last_resort.start()
 
     def _stop_children(self) -> None:
         """Give back what no checkpoint gave back in time, and kill who is at it."""
-        try:
-            with acting(why=draining.WHY), all_tenants(reason="stop a worker"):
-                taken = sweeps.give_back(worker=self.worker.hostname)
-        except Error:
-            logger.exception("Unable to give attempts back; their leases will run out")
-            taken = []
-        finally:
-            connection.close()
-        for child in self.worker.pool._pool._pool:
+        draining.end_now()
+        taken = _give_back(self.worker.hostname)
+        pool = self.worker.pool._pool
+        for child in list(pool._pool) if pool else ():
             with suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGKILL)
-        logger.warning("Stopped with %s attempts in the middle of a step", len(taken))
-        wake_dispatcher(*{ended.tenant for ended in taken})
+        logger.warning("Stopped with %s attempts in the middle of a step", taken)
 
     def _report(self, worker: Any) -> None:
         if self.is_gone:
@@ -221,6 +227,30 @@ def install(app: Celery, *, pool: str) -> None:
     app.steps["worker"].add(Heartbeat)
     app.steps["consumer"].add(refusals.DeadLetterQueue)
     task_failure.connect(_child_died, weak=False)
+    worker_process_init.connect(_obey_the_parent_alone, weak=False)
+
+
+def _obey_the_parent_alone(**_: Any) -> None:
+    """Have a child live on when the whole group of processes is told to stop.
+
+    As a service manager does it; the parent takes care that the child ends.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _give_back(worker: str) -> int:
+    """Queue again what a worker holds that stops; returns how many attempts."""
+    try:
+        with acting(why=draining.WHY), all_tenants(reason="stop a worker"):
+            taken = sweeps.give_back(worker=worker)
+    except Error:
+        logger.exception("Unable to give attempts back; their leases will run out")
+        return 0
+    finally:
+        # Of a thread that ends, or of a process that does.
+        connection.close()
+    wake_dispatcher(*{ended.tenant for ended in taken})
+    return len(taken)
 
 
 def _child_died(
@@ -242,6 +272,9 @@ def _child_died(
     try:
         if is_overdue:
             _end_overdue(attempt_ids, at_work)
+        elif draining.is_over():
+            # This worker killed it; it may have begun something just before.
+            _give_back(_hostname)
         else:
             _lose(attempt_ids, at_work)
     except Error:

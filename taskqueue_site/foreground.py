@@ -10,9 +10,6 @@ from types import FrameType
 
 from taskqueue_site.processes import follow_parent
 
-#: Longer than the stack itself gives its slowest part.
-_STOP_SECONDS = 60
-
 
 class StackFailedError(RuntimeError):
     """The stack ended before it was ready; it has said why."""
@@ -68,7 +65,8 @@ def _stop(stack: subprocess.Popen[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     if stack.poll() is None:
         stack.terminate()
-        stack.communicate(timeout=_STOP_SECONDS)
+        # However long the drain: it kills each part that is not gone in time.
+        stack.communicate()
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -116,12 +116,17 @@ _UNAVAILABLE: Final = (
     "Retry-After."
 )
 _INVALID: Final = "The request breaks a rule; `errors` names the place."
-_ENQUEUE_PROBLEMS: Final = {
+_BODY_PROBLEMS: Final = {
     "400": _INVALID,
-    "403": "The key does not belong to the body's tenant_id.",
     "411": "The body came without a Content-Length.",
     "413": "The body is too large.",
     "415": "The body is not application/json.",
+}
+_NOT_YOURS: Final = {"403": "The key does not belong to the body's tenant_id."}
+_ABSENT: Final = {"404": "The tenant has no such job, or the job no such file."}
+_NOT_SO: Final = {
+    "409": "The job is not dead: `code` says its state. Or it cannot have another "
+    "payload (`payload_fixed`)."
 }
 
 _ACCEPTED: Final = {
@@ -148,12 +153,18 @@ def with_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def _problems_of(path: str, method: str) -> dict[str, str]:
-    common = {"401": _UNAUTHORIZED, "503": _UNAVAILABLE}
+    found = {"401": _UNAUTHORIZED, "503": _UNAVAILABLE}
     if method == "post":
-        return common | _ENQUEUE_PROBLEMS
+        found |= _BODY_PROBLEMS
+    elif "{" not in path:
+        found |= {"400": _INVALID}
+    if path.startswith("/enqueue/"):
+        found |= _NOT_YOURS
     if "{" in path:
-        return common | {"404": "The tenant has no such job, or the job no such file."}
-    return common | {"400": _INVALID}
+        found |= _ABSENT
+    if method == "post" and "/dead-letters/{" in path:
+        found |= _NOT_SO
+    return found
 
 
 def _problem_response(status: str, text: str) -> dict[str, Any]:

@@ -74,13 +74,14 @@ def stop_together(
     *,
     patience: float,
     with_signal: int = signal.SIGTERM,
-) -> None:
+) -> list[subprocess.Popen[bytes]]:
     """Ask every process to end, wait `patience` seconds, then kill what is left.
 
-    Each is asked once, because a second SIGTERM tells a Celery worker to drop its work.
-    Descendants in the process's group are killed when it is gone.
+    Each is asked once: a second signal would have it drop what it still has to do.
+    Descendants in the process's group are killed when it is gone. Returns those that
+    did not end by themselves.
     """
-    asked = list(processes)
+    asked, killed = list(processes), []
     for process in asked:
         if process.poll() is None:
             process.send_signal(with_signal)
@@ -90,8 +91,10 @@ def stop_together(
             process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
+            killed.append(process)
         kill_group(process)
         process.wait()
+    return killed
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -185,9 +185,9 @@ class Stack:
             return process.program.stop_rank
 
         for _, group in groupby(sorted(self._processes, key=rank), key=rank):
-            members = [process for process in group if process.handle]
-            stop_together(
-                [process.handle for process in members if process.handle],
-                patience=max((m.program.patience for m in members), default=0),
-            )
+            members = {p.handle: p for p in group if p.handle}
+            patience = max((m.program.patience for m in members.values()), default=0)
+            for handle in stop_together(members, patience=patience):
+                said = f"killed: did not end within {patience:g} s"
+                self._say(component_line(members[handle].name, said))
         stop_leftovers(self._directory)

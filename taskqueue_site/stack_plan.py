@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from django.conf import settings
 from django.contrib.staticfiles import finders
 
 from taskqueue_site.private_files import kept_secret, write_private
@@ -13,6 +14,10 @@ from taskqueue_site.stack_programs import Plan, Program, component_line
 _ADMIN = "admin"
 _ALREADY_THERE = "already taken"
 _STATIC_MARK = "static.mark"
+#: What a worker may take to leave once the time of its jobs is over.
+_LEAVE_SECONDS = 10
+#: Below what the stack grants the web process: a slow request is cut off in order.
+_GRACEFUL_SECONDS = "8"
 
 
 def product_plan(
@@ -49,25 +54,25 @@ def product_plan(
 
 
 def _programs(host: str, port: int, concurrency: int) -> list[Program]:
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    drain = settings.DRAIN_SECONDS + _LEAVE_SECONDS
     return [
-        Program("web", web(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")),
-        Program("dispatcher", manage("dispatch"), stop_rank=1),
+        Program("web", web(address), stop_rank=1),
+        # Nothing more is published for workers that are about to leave.
+        Program("dispatcher", manage("dispatch"), stop_rank=0),
         Program(
             "worker",
             manage("worker", "--pool", "shared", "--concurrency", str(concurrency)),
-            stop_rank=2,
-            patience=20,
+            stop_rank=1,
+            patience=drain,
         ),
         Program(
             "maintenance",
             manage("worker", "--maintenance"),
-            stop_rank=2,
-            patience=20,
+            stop_rank=1,
+            patience=drain,
         ),
-        Program(
-            "beat",
-            beat(),
-        ),
+        Program("beat", beat(), stop_rank=1),
     ]
 
 
@@ -77,6 +82,7 @@ def web(address: str) -> list[str]:
         *(sys.executable, "-m", "gunicorn", "taskqueue_site.wsgi"),
         *("--bind", address, "--worker-class", "gthread"),
         *("--threads", "8", "--workers", "1", "--no-control-socket"),
+        *("--graceful-timeout", _GRACEFUL_SECONDS),
     ]
 
 

@@ -6,9 +6,22 @@ from django.views.generic import RedirectView
 
 from ingestion.api import ConflictsView, EnqueueIngestView, RejectsView
 from jobs.api import CancelJobView, EnqueueSleepView, JobsView, JobView
+from jobs.dead_letters_api import (
+    DeadLetterGroupsView,
+    DeadLettersView,
+    DeadLetterView,
+    DiscardManyView,
+    DiscardView,
+    RestoreView,
+    RetryManyView,
+    RetryView,
+)
 from taskqueue_site.health import livez, readyz
 from taskqueue_site.metrics import metrics
 from taskqueue_site.openapi import DocsView, SchemaView
+
+_LETTERS = "v1/dead-letters"
+_LETTER = f"{_LETTERS}/<str:job_id>"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
@@ -20,6 +33,16 @@ urlpatterns = [
     path("jobs/<str:job_id>/cancel", CancelJobView.as_view(), name="job-cancel"),
     path("jobs/<str:job_id>/rejects", RejectsView.as_view(), name="job-rejects"),
     path("jobs/<str:job_id>/conflicts", ConflictsView.as_view(), name="job-conflicts"),
+    path(_LETTERS, DeadLettersView.as_view(), name="dead-letters"),
+    path(
+        f"{_LETTERS}/groups", DeadLetterGroupsView.as_view(), name="dead-letter-groups"
+    ),
+    path(f"{_LETTERS}/retry", RetryManyView.as_view(), name="dead-letters-retry"),
+    path(f"{_LETTERS}/discard", DiscardManyView.as_view(), name="dead-letters-discard"),
+    path(_LETTER, DeadLetterView.as_view(), name="dead-letter"),
+    path(f"{_LETTER}/retry", RetryView.as_view(), name="dead-letter-retry"),
+    path(f"{_LETTER}/discard", DiscardView.as_view(), name="dead-letter-discard"),
+    path(f"{_LETTER}/restore", RestoreView.as_view(), name="dead-letter-restore"),
     path("openapi.json", SchemaView.as_view(), name="openapi"),
     path("docs", DocsView.as_view(), name="docs"),
     path("livez", livez, name="livez"),

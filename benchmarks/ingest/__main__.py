@@ -68,16 +68,7 @@ def _rounds(rounds: int, rows: int) -> float:
     inserts = tables.bulk_inserts("file.csv", rows // _INSERTED_PART) * _INSERTED_PART
     taken["bulk inserts of 1,000"] = [inserts]
     floor = statistics.median(taken["floor"])
-    print(
-        f"{'':<24}{'seconds':>9}{'min':>8}{'max':>8}{'rows/s':>10}{'ratio':>7}{'MiB':>6}"
-    )
-    for name, seconds in taken.items():
-        middle = statistics.median(seconds)
-        memory = f"{loaded[name].grown / MIB:>6.0f}" if name in loaded else ""
-        print(
-            f"{name:<24}{middle:>9.1f}{min(seconds):>8.1f}{max(seconds):>8.1f}"
-            f"{rows / middle:>10,.0f}{floor / middle:>7.2f}{memory}"
-        )
+    _print(rows, taken, loaded)
     again, first = (statistics.median(taken[n]) for n in ("again", "loaders 2"))
     print(
         f"\nthe same rows again: {again / first:.2f} of the first load's time, "
@@ -85,6 +76,23 @@ def _rounds(rounds: int, rows: int) -> float:
     )
     print(f"against bulk inserts: {inserts / first:.1f} times")
     return floor
+
+
+def _print(rows: int, taken: dict[str, list[float]], loaded: dict[str, Loaded]) -> None:
+    floor = statistics.median(taken["floor"])
+    print(
+        f"{'':<24}{'seconds':>9}{'min':>8}{'max':>8}{'rows/s':>10}{'ratio':>7}"
+        f"{'MiB':>6}{'us/row here':>13}{'there':>7}"
+    )
+    for name, seconds in taken.items():
+        middle = statistics.median(seconds)
+        line = f"{name:<24}{middle:>9.1f}{min(seconds):>8.1f}{max(seconds):>8.1f}"
+        line += f"{rows / middle:>10,.0f}{floor / middle:>7.2f}"
+        if name in loaded:
+            found = loaded[name]
+            line += f"{found.grown / MIB:>6.0f}{1e6 * found.client_cpu / rows:>13.1f}"
+            line += f"{1e6 * found.server_cpu / rows:>7.1f}"
+        print(line)
 
 
 def _on_a_full_table(existing: int, rows: int, floor_when_empty: float) -> None:

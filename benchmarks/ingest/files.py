@@ -8,7 +8,7 @@ from django.core.files.storage import storages
 
 from benchmarks.ingest.worker import TENANT
 from ingestion.storage import object_key
-from samples.generate import Writer
+from samples.generate import Truth, Writer
 
 BAD_EVERY: Final = 250
 REPEAT_EVERY: Final = 997
@@ -29,14 +29,19 @@ def size(name: str) -> int:
 
 def make(name: str, rows: int) -> str:
     """Write a file of so many rows, and return what is in it, in words."""
-    writer = Writer(seed=1)
-    with path_of(name).open("wb") as file:
-        file.writelines(writer.file(rows, BAD_EVERY, REPEAT_EVERY))
-    truth = writer.truth
+    truth = make_with_truth(name, rows, seed=1)
     return (
         f"{len(truth.rejects):,} to be refused, {truth.same_again:,} repeated, "
         f"{truth.conflicting:,} in conflict"
     )
+
+
+def make_with_truth(name: str, rows: int, *, seed: int) -> Truth:
+    """Write a file of so many rows and return what a right load finds in it."""
+    writer = Writer(seed)
+    with path_of(name).open("wb") as file:
+        file.writelines(writer.file(rows, BAD_EVERY, REPEAT_EVERY))
+    return writer.truth
 
 
 def make_large(name: str, most_bytes: int) -> None:

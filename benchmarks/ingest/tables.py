@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, Final
 
+import psutil
 from django.core.management import call_command
 from django.db import connection
 from psycopg2.extras import execute_values
@@ -57,6 +58,9 @@ class Loaded:
     """What a load took, and what it found."""
 
     seconds: float
+    #: Processor seconds, of the loading process and of the database's.
+    client_cpu: float
+    server_cpu: float
     idle: int
     peak: int
     counts: dict[str, Any]
@@ -71,12 +75,13 @@ def prepare() -> None:
     """Make the schema and the tenant in an empty database."""
     call_command("migrate", verbosity=0)
     with all_tenants(reason="benchmark"):
-        _run(_TENANT, tenant=TENANT)
-        _run(_QUOTA, tenant=TENANT)
+        run(_TENANT, tenant=TENANT)
+        run(_QUOTA, tenant=TENANT)
 
 
 def load(name: str, *, loaders: int) -> Loaded:
     """Load a stored file in a process of its own."""
+    cpu = server_cpu()
     command = [sys.executable, "-m", "benchmarks.ingest.worker", name]
     done = subprocess.run(
         [*command, "--loaders", str(loaders)], stdout=subprocess.PIPE, check=True
@@ -84,12 +89,37 @@ def load(name: str, *, loaders: int) -> Loaded:
     told = json.loads(done.stdout.splitlines()[-1])
     if told["state"] != "succeeded":
         raise SystemExit(f"{name}: {told['state']}, {told['error']}")
-    return Loaded(told["seconds"], told["idle"], told["peak"], told["result"])
+    return Loaded(
+        told["seconds"],
+        told["cpu_seconds"],
+        server_cpu() - cpu,
+        told["idle"],
+        told["peak"],
+        told["result"],
+    )
+
+
+def server_cpu() -> float:
+    """Return the processor seconds of the database so far; 0 if it is elsewhere."""
+    (pid,) = run("SELECT pg_backend_pid()")
+    try:
+        server = psutil.Process(pid).parent()
+        if server is None:
+            return 0.0
+        ended = server.cpu_times()
+        own = [p.cpu_times() for p in (server, *server.children())]
+    except psutil.Error:
+        return 0.0
+    return float(
+        ended.children_user
+        + ended.children_system
+        + sum(times.user + times.system for times in own)
+    )
 
 
 def empty() -> None:
     """Forget what was loaded."""
-    _run("TRUNCATE fintech_transactions, ingestion_keptoutrow")
+    run("TRUNCATE fintech_transactions, ingestion_keptoutrow")
 
 
 def keep_clean_rows() -> None:
@@ -101,13 +131,13 @@ def keep_clean_rows() -> None:
         _CLEAN.open("wb") as file,
     ):
         cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT csv)", file)
-    _run(_FLOOR)
+    run(_FLOOR)
 
 
 def floor(*, keep: bool = False) -> float:
     """Return the seconds of `\\copy` of the clean rows into an equal table."""
     if not keep:
-        _run("TRUNCATE floor_transactions")
+        run("TRUNCATE floor_transactions")
     copy = rf"\copy floor_transactions ({_COLUMNS}) FROM '{_CLEAN}' (FORMAT csv)"
     began = time.perf_counter()
     psql = ["psql", "-qX", "-v", "ON_ERROR_STOP=1", os.environ["DATABASE_URL"]]
@@ -117,8 +147,8 @@ def floor(*, keep: bool = False) -> float:
 
 def bulk_inserts(name: str, rows: int) -> float:
     """Return the seconds of inserting validated rows a thousand at a time."""
-    _run("TRUNCATE floor_transactions")
-    (file_id,) = _run("SELECT max(id) FROM ingestion_ingestedfile", scoped=True)
+    run("TRUNCATE floor_transactions")
+    (file_id,) = run("SELECT max(id) FROM ingestion_ingestedfile", scoped=True)
     began = time.perf_counter()
     with path_of(name).open("rb") as file, connection.cursor() as cursor:
         found = upi.read(iter(lambda: file.read(1 << 18), b""))
@@ -133,17 +163,17 @@ def bulk_inserts(name: str, rows: int) -> float:
 def fill(rows: int) -> None:
     """Put many rows into both tables."""
     with all_tenants(reason="benchmark"):
-        _run(_FILL.format(table="fintech_transactions"), tenant=TENANT, rows=rows)
-    _run("TRUNCATE floor_transactions")
+        run(_FILL.format(table="fintech_transactions"), tenant=TENANT, rows=rows)
+    run("TRUNCATE floor_transactions")
     with all_tenants(reason="benchmark"):
-        _run(_FILL.format(table="floor_transactions"), tenant=TENANT, rows=rows)
-    _run("VACUUM (ANALYZE)")
+        run(_FILL.format(table="floor_transactions"), tenant=TENANT, rows=rows)
+    run("VACUUM (ANALYZE)")
 
 
-def _run(statement: str, *, scoped: bool = False, **values: Any) -> Any:
+def run(statement: str, *, scoped: bool = False, **values: Any) -> Any:
     if scoped:
         with all_tenants(reason="benchmark"):
-            return _run(statement, **values)
+            return run(statement, **values)
     with connection.cursor() as cursor:
         cursor.execute(statement, values or None)
         return cursor.fetchone() if cursor.description else None

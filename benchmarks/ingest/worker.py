@@ -9,6 +9,7 @@ import os
 import time
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import django
 
@@ -21,27 +22,21 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("path", help="of the file, below the tenant's prefix")
     parser.add_argument("--loaders", type=int, default=2)
+    parser.add_argument("--job", help="id of a queued job to go on with")
     options = parser.parse_args()
     os.environ["INGEST_LOADERS"] = str(options.loaders)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskqueue_site.settings")
     django.setup()
-    print(json.dumps(load(options.path)))
+    print(json.dumps(load(options.path, options.job)))
 
 
-def load(path: str) -> dict[str, Any]:
+def load(path: str, job_id: str | None) -> dict[str, Any]:
     """Run the job to its end; returns seconds, memory in bytes, and the counts."""
-    from django.utils import timezone
-
     from jobs.models import Job
-    from jobs.services import job_enqueue
     from tenants.scoping import tenant_scope
 
     with tenant_scope(TENANT):
-        # Each round loads what the rounds before have loaded.
-        payload = {"s3_path": path, "source": "UPI", "reload": True}
-        job = job_enqueue(
-            tenant_id=TENANT, kind="ingest", payload=payload, now=timezone.now()
-        )
+        job = Job.objects.get(pk=job_id or enqueue(path))
     idle = _memory("VmRSS")
     _forget_peak()
     began, cpu = time.perf_counter(), time.process_time()
@@ -58,6 +53,20 @@ def load(path: str) -> dict[str, Any]:
         "result": job.result,
         "error": job.error,
     }
+
+
+def enqueue(path: str) -> UUID:
+    """Enqueue the load of a stored file, in the tenant's scope; returns its job."""
+    from django.utils import timezone
+
+    from jobs.services import job_enqueue
+
+    # Each round loads what the rounds before have loaded.
+    payload = {"s3_path": path, "source": "UPI", "reload": True}
+    job = job_enqueue(
+        tenant_id=TENANT, kind="ingest", payload=payload, now=timezone.now()
+    )
+    return job.pk
 
 
 def _attempt(job_id: str) -> None:

@@ -85,6 +85,63 @@ class Reason(_Explained):
         "invalid_timestamp",
         "The time has another layout, or names a moment that does not exist.",
     )
+    OUTSIDE_FIELD = "outside_field", "The line belongs to no field of the format."
+    UNKNOWN_FIELD = "unknown_field", "The format has no such field or record."
+    MALFORMED_FIELD = (
+        "malformed_field",
+        "The field or record has another layout than its format gives it.",
+    )
+    REPEATED_FIELD = (
+        "repeated_field",
+        "The field stands a second time in one statement.",
+    )
+    OUTSIDE_STATEMENT = (
+        "outside_statement",
+        "The entry or field stands outside of any statement.",
+    )
+    INVALID_TYPE = (
+        "invalid_type",
+        "The type code is not of a movement of money, or nobody says which way.",
+    )
+    NO_MONEY = "no_money", "The entry tells something but moves no money."
+    NOT_BOOKED = (
+        "not_booked",
+        "The entry's group is a test, or takes back what was reported before.",
+    )
+    INVALID_DIRECTION = (
+        "invalid_direction",
+        "The entry, or a transaction of it, is not clearly a credit or a debit.",
+    )
+    TOLD_TWICE = "told_twice", "The entry has two elements where only one may be."
+    ENTRY_TOO_LONG = (
+        "entry_too_long",
+        "The entry, its transactions not counted, is longer than 1 MiB.",
+    )
+    # These are only flags: the row is kept.
+    DETAILS_DIFFER = (
+        "details_differ",
+        "The transactions of the entry do not add up to it, so it is one row.",
+    )
+    DETAILS_LEFT_OUT = (
+        "details_left_out",
+        "The transactions of the entry are too long to be told apart.",
+    )
+    DETAIL_COUNT = (
+        "detail_count",
+        "The entry stands for another number of transactions than it lists.",
+    )
+    INFORMATION_ONLY = (
+        "information_only",
+        "The entry is told for information: nothing was booked.",
+    )
+    COPY_OR_DUPLICATE = (
+        "copy_or_duplicate",
+        "The statement is marked as a copy or duplicate of one that was sent before.",
+    )
+    UNKNOWN_VERSION = (
+        "unknown_version",
+        "The message is of a version that this reader was not written for.",
+    )
 
 
 class FileFault(_Explained):
@@ -98,6 +155,13 @@ class FileFault(_Explained):
     UNSUPPORTED_ENCODING = "unsupported_encoding", "The file is not UTF-8."
     COMPRESSED_FILE = "compressed_file", "The file is compressed."
     NOT_TEXT = "not_text", "The file is binary, such as a PDF or a workbook."
+    WRONG_FORMAT = "wrong_format", "The file is not of the format that its source says."
+    NOT_XML = "not_xml", "The file is not well-formed XML."
+    UNSAFE_XML = "unsafe_xml", "The file declares a document type or entities."
+    WRONG_MESSAGE = (
+        "wrong_message",
+        "The file holds another message than the one its source is for.",
+    )
 
 
 class SourceError(Exception):
@@ -131,10 +195,20 @@ class Control(_Explained):
         "closing_balance",
         "The opening balance and the movements do not lead to the closing balance.",
     )
+    OPENING_BALANCE = (
+        "opening_balance",
+        "A page does not begin with the balance that the page before ends with.",
+    )
+    MISSING_BALANCE = (
+        "missing_balance",
+        "The statement lacks its opening or its closing balance.",
+    )
+    PAGE = "page", "A page of the statement is missing."
     RUNNING_BALANCE = (
         "running_balance",
         "The balance of a row does not follow from the row before.",
     )
+    UNREADABLE = "unreadable", "A balance or sum that the file states is not readable."
     UNFINISHED = "unfinished", "The file ends before its last statement or trailer."
     # These show between files, and keep none out.
     STATEMENT_GAP = (
@@ -145,8 +219,8 @@ class Control(_Explained):
         "statement_repeat",
         "The account has another statement with that number, and it says otherwise.",
     )
-    OPENING_BALANCE = (
-        "opening_balance",
+    CARRIED_BALANCE = (
+        "carried_balance",
         "The opening balance is not what the account's statement before closed with.",
     )
 
@@ -164,8 +238,8 @@ class Row(NamedTuple):
 
     `line` is the first line, or the number of the record, that it stands in. Texts hold
     no control characters. `amount` has two decimals at most and is not negative,
-    `direction` is `C` or `D`, `txn_timestamp` is in UTC, `row_hash` has 32 bytes, and
-    `raw_row` is a JSON object of everything that the file says about it, as given.
+    `direction` is `C` or `D`, `txn_timestamp` knows its zone, `row_hash` has 32 bytes,
+    and `raw_row` is a JSON object of everything that the file says about it, as given.
     """
 
     line: int

@@ -31,6 +31,10 @@ Outcome = list[str] | Reject
 
 # A field that is unquoted, or quoted without a doubled quote in it.
 _SIMPLE_FIELD = re.compile(r'(?:[ \t]*"([^"]*)"[ \t]*|([^",\r\n]*))(,|\Z)')
+# Such fields as one expression: whether a record has no others, and what is in it.
+_SIMPLE = r'[ \t]*"[^"]*"[ \t]*|[^",\r\n]*'
+_SIMPLE_RECORD = re.compile(rf"(?:(?:{_SIMPLE}),)*(?:{_SIMPLE})")
+_SIMPLE_FIELDS = re.compile(r'(?:[ \t]*"([^"]*)"[ \t]*|([^",\r\n]*))(,|\Z)')
 _OPENING_QUOTE = re.compile(r'[ \t]*"')
 # A NUL, or the surrogate that stands for a byte that is not UTF-8.
 _UNUSABLE = re.compile("[\0\udc80-\udcff]")
@@ -76,8 +80,13 @@ def split_record(text: str) -> list[str] | None:
     Blanks around a quoted field are dropped; a quote inside an unquoted field is
     malformed.
     """
-    fields, end = _scan(text)
-    return fields if end > len(text) else None
+    if not _SIMPLE_RECORD.fullmatch(text):
+        fields, end = _scan(text)
+        return fields if end > len(text) else None
+    found = _SIMPLE_FIELDS.findall(text)
+    if len(found) > 1 and not found[-2][2]:
+        del found[-1]  # the end of the text, which matches once more
+    return [quoted or plain for quoted, plain, _ in found]
 
 
 def opens_quote(text: str) -> bool:

@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from ingestion.sources import upi
+from ingestion.sources import bai2, mt940, upi
 from ingestion.sources.base import Source
+from ingestion.sources.camt import source as camt
 
 SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
-    {source.name: source for source in (upi.SOURCE,)}
+    {
+        source.name: source
+        for source in (upi.SOURCE, *mt940.SOURCES, bai2.SOURCE, *camt.SOURCES)
+    }
 )
 
 

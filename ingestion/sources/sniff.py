@@ -49,24 +49,37 @@ def text_blocks(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
     return mark, chain((head[len(mark) :],), remaining)
 
 
-def check_head(head: bytes) -> None:
-    """Refuse a file by its first bytes; raises SourceError, returns nothing."""
+def refuse_other_formats(head: bytes) -> None:
+    """Refuse what is no text of bytes at all; raises SourceError, returns nothing."""
     if not head:
         raise SourceError(
             FileFault.EMPTY_FILE, "The file has no bytes; export it again."
         )
     _refuse_wide_text(head)
-    _refuse_compressed(head)
-    for magic, name in _BINARY.items():
-        if head.startswith(magic):
-            raise _not_text(name)
+    check_packed(head, "text")
+
+
+def check_head(head: bytes) -> None:
+    """Refuse a file by its first bytes; raises SourceError, returns nothing."""
+    refuse_other_formats(head)
     if b"\0" in head.split(b"\n", 1)[0]:
-        raise _not_text("binary")
+        raise _not_text("binary", "CSV")
     if b"\r" in head.strip() and b"\n" not in head:
         raise SourceError(
             FileFault.WRONG_HEADER,
             "The lines end in carriage returns alone; save the file with line feeds.",
         )
+
+
+def check_packed(head: bytes, form: str) -> None:
+    """Refuse a compressed or binary file, which should have been of that form.
+
+    Raises SourceError, returns nothing.
+    """
+    _refuse_compressed(head, form)
+    for magic, name in _BINARY.items():
+        if head.startswith(magic):
+            raise _not_text(name, form)
 
 
 def _refuse_wide_text(head: bytes) -> None:
@@ -89,25 +102,26 @@ def _wide_by_nulls(head: bytes) -> str | None:
     return None
 
 
-def _refuse_compressed(head: bytes) -> None:
+def _refuse_compressed(head: bytes, form: str) -> None:
     name = next((n for magic, n in _COMPRESSED.items() if head.startswith(magic)), None)
     if name == "zip" and any(part in head for part in _WORKBOOK_PARTS):
-        raise _not_text("an Excel workbook (.xlsx)")
+        raise _not_text("an Excel workbook (.xlsx)", form)
     if name:
         raise SourceError(
             FileFault.COMPRESSED_FILE,
-            f"The file is compressed with {name}; unpack it and upload the CSV inside.",
+            f"The file is compressed with {name}; unpack it and upload the {form} "
+            "inside.",
         )
 
 
 def _wrong_encoding(name: str) -> SourceError:
     return SourceError(
         FileFault.UNSUPPORTED_ENCODING,
-        f"The file is {name}; save it as UTF-8 CSV and upload it again.",
+        f"The file is {name}; save it as UTF-8 text and upload it again.",
     )
 
 
-def _not_text(name: str) -> SourceError:
+def _not_text(name: str, form: str) -> SourceError:
     return SourceError(
-        FileFault.NOT_TEXT, f"The file is {name}; export it as CSV and upload that."
+        FileFault.NOT_TEXT, f"The file is {name}; export it as {form} and upload that."
     )

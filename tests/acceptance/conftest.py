@@ -6,6 +6,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,19 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 #: Shorter than in production, so that a killed worker is noticed sooner.
-QUICK = {"LEASE_SECONDS": "6", "START_TIMEOUT_SECONDS": "5", "SYNTHETIC_KINDS": "1"}
+QUICK = {
+    "LEASE_SECONDS": "6",
+    "START_TIMEOUT_SECONDS": "5",
+    "DRAIN_SECONDS": "2",
+    "SYNTHETIC_KINDS": "1",
+}
+#: Enough for the mixed load of tests/acceptance/stopping.py.
+SLOTS = 6
 
 
-@pytest.fixture(scope="session")
-def database_url() -> Iterator[str]:
-    """A database of its own, as the product's login role would have it."""
+@contextmanager
+def new_database() -> Iterator[str]:
+    """Make a database, as the product's login role would have it."""
     parts = urlsplit(service_variable("DATABASE_URL"))
     name = f"dtq_test_{secrets.token_hex(4)}"
     administer = psycopg2.connect(urlunsplit(parts._replace(path="/postgres")))
@@ -38,11 +46,30 @@ def database_url() -> Iterator[str]:
     administer.close()
 
 
+@pytest.fixture
+def own_servers(
+    redis_url: str, broker_url: str, session_bucket: str
+) -> Iterator[dict[str, str]]:
+    """The servers of production, with a database that nobody else uses."""
+    with new_database() as database_url:
+        yield on_servers(database_url, redis_url, broker_url, session_bucket)
+
+
+def on_servers(database: str, redis: str, broker: str, bucket: str) -> dict[str, str]:
+    """Return the variables of a product on these servers."""
+    return {
+        "DATABASE_URL": database,
+        "REDIS_URL": redis,
+        "BROKER_URL": broker,
+        "STORAGE_URL": f"s3://{bucket}?endpoint={os.environ['TEST_S3_ENDPOINT']}",
+    }
+
+
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The product on its embedded default."""
     product = Product(tmp_path_factory.mktemp("embedded") / "data", **QUICK)
-    product.start()
+    product.start(concurrency=SLOTS)
     yield product
     assert product.stop() == 0
 
@@ -50,23 +77,18 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 @pytest.fixture(scope="session")
 def on_services(
     tmp_path_factory: pytest.TempPathFactory,
-    database_url: str,
     redis_url: str,
     broker_url: str,
     session_bucket: str,
 ) -> Iterator[Product]:
     """The product on PostgreSQL, Redis, RabbitMQ and S3 servers."""
-    product = Product(
-        tmp_path_factory.mktemp("services") / "data",
-        DATABASE_URL=database_url,
-        REDIS_URL=redis_url,
-        BROKER_URL=broker_url,
-        STORAGE_URL=f"s3://{session_bucket}?endpoint={os.environ['TEST_S3_ENDPOINT']}",
-        **QUICK,
-    )
-    product.start()
-    yield product
-    assert product.stop() == 0
+    with new_database() as database_url:
+        servers = on_servers(database_url, redis_url, broker_url, session_bucket)
+        folder = tmp_path_factory.mktemp("services") / "data"
+        product = Product(folder, **servers, **QUICK)
+        product.start()
+        yield product
+        assert product.stop() == 0
 
 
 @pytest.fixture(scope="session")
@@ -100,9 +122,13 @@ class LargeFile:
 @pytest.fixture(scope="session")
 def large_file(tmp_path_factory: pytest.TempPathFactory) -> LargeFile:
     """A UPI file of 200,000 rows with bad rows, repeats and conflicts."""
-    folder = tmp_path_factory.mktemp("large")
+    return generate(tmp_path_factory.mktemp("large"), rows=200_000)
+
+
+def generate(folder: Path, *, rows: int) -> LargeFile:
+    """Write a UPI file with bad rows, repeats and conflicts."""
     path, truth = folder / "large.csv", folder / "truth.json"
-    size = ["--rows", "200000", "--seed", "7"]
+    size = ["--rows", str(rows), "--seed", "7"]
     faults = ["--bad-every", "1000", "--repeat-every", "700", "--truth", str(truth)]
     command = [sys.executable, "samples/generate.py", *size, *faults]
     with path.open("wb") as out:

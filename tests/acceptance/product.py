@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 import psycopg2
 
+from taskqueue_site.processes import follow_parent
 from tests.services.process import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -33,20 +34,27 @@ class Product:
             "STACK_DATA": str(data),
         }
         self.log = data.parent / "stack.out"
+        self._said_before = 0
         self.process: subprocess.Popen[bytes] | None = None
 
     # --- The stack --------------------------------------------------------------------
 
-    def start(self, *, concurrency: int = 2) -> None:
-        """Start the stack and wait until it says that it is ready."""
+    def start(self, *, concurrency: int = 2, in_group: bool = False) -> None:
+        """Start the stack and wait until it says that it is ready.
+
+        With `in_group` it leads a group of processes, as one started in a terminal.
+        """
         command = ["stack", "--port", self.port, "--concurrency", concurrency]
         with self.log.open("ab") as log:
+            self._said_before = log.tell()
             self.process = subprocess.Popen(
                 self._command(*command),
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
                 env=self.environment,
+                start_new_session=in_group,
+                preexec_fn=follow_parent(signal.SIGTERM) if in_group else None,
             )
         wait_for(lambda: f"ready http://127.0.0.1:{self.port}" in self.output(), 120)
 
@@ -56,10 +64,20 @@ class Product:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
 
+    @property
+    def is_running(self) -> bool:
+        """Return whether the stack runs."""
+        return self.process is not None and self.process.poll() is None
+
     def output(self) -> str:
-        """Return what the stack has printed."""
-        assert self.process is None or self.process.poll() is None, self.log.read_text()
-        return self.log.read_text()
+        """Return what the stack has printed since its last start."""
+        said = self.said()
+        assert self.process is None or self.is_running, said
+        return said
+
+    def said(self) -> str:
+        """Return what it has printed since its last start, be it running or not."""
+        return self.log.read_bytes()[self._said_before :].decode()
 
     def pid(self, component: str) -> int:
         """Return the process id of a component, the latest one it had."""

@@ -63,7 +63,8 @@ def test_no_page_has_an_error_or_runs_over_the_edge(
     size = {"width": width, "height": 900}
     with signed_in(chromium, embedded, viewport=size, color_scheme=look) as found:
         page, errors = found
-        for path in (*PAGES, f"jobs/job/{dead_job}/change/"):
+        one = (f"jobs/job/{dead_job}/change/", f"jobs/deadletter/{dead_job}/edit/")
+        for path in (*PAGES, *one):
             response = page.goto(admin + path)
             assert response is not None
             assert response.status == 200, path
@@ -86,13 +87,34 @@ def test_an_operator_retries_a_dead_letter(page: Page, admin: str, dead_job: str
     expect(page.get_by_test_id("timeline")).to_contain_text("Attempt 1")
     page.get_by_text("Traceback").first.click()
     expect(page.get_by_test_id("timeline")).to_contain_text("PermanentError")
-    page.get_by_role("link", name="Retry").click()
+    page.get_by_role("link", name="replay Retry").click()
     page.get_by_role("button", name="Retry 1 job(s)").click()
     page.wait_for_url(f"**/jobs/job/{dead_job}/change/")
     expect(page.get_by_text("1 dead letter(s) queued again.")).to_be_visible()
     # The page refreshes by itself until the job has ended, dead once more.
     expect(page.get_by_test_id("timeline")).to_contain_text("Attempt 2")
     expect(page.locator("#job-live")).not_to_have_attribute("hx-get", re.compile("."))
+
+
+def test_an_operator_mends_a_payload(page: Page, admin: str, embedded: Product):
+    key = embedded.create_tenant("mender")
+    embedded.manage("upload", "mender", ROOT / "samples" / "upi_small.csv")
+    job_id = embedded.enqueue_ingest(key, "mender", "upi_smal.csv")
+    assert embedded.wait_for_end(key, job_id)["error"]["code"] == "object_missing"
+    page.goto(f"{admin}jobs/deadletter/{job_id}/change/")
+    page.get_by_role("link", name="Edit and retry").click()
+    payload = page.get_by_label("Payload, as JSON")
+    payload.fill('{"s3_path": "/upi_small.csv", "source": "UPI"}')
+    page.get_by_label("Reason").fill("a typo")
+    page.get_by_role("button", name="Look at the change").click()
+    expect(page.get_by_test_id("flaws")).to_contain_text("drop the leading '/'")
+    payload.fill('{"s3_path": "upi_small.csv", "source": "UPI"}')
+    page.get_by_role("button", name="Look at the change").click()
+    expect(page.get_by_test_id("changes")).to_contain_text('"upi_smal.csv"')
+    page.get_by_role("button", name="Retry with this payload").click()
+    page.wait_for_url(f"**/jobs/job/{job_id}/change/")
+    expect(page.get_by_test_id("original")).to_contain_text("upi_smal.csv")
+    assert embedded.wait_for_end(key, job_id)["state"] == "succeeded"
 
 
 def test_an_ingest_is_followed_from_its_job_to_its_rows_on_a_phone(

@@ -39,7 +39,7 @@ def test_every_setting_is_in_the_table_and_every_row_is_a_setting():
 
 
 def test_every_control_of_a_file_is_explained_in_its_own_words():
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", read("docs/files.md"), re.M))
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", read("docs/formats.md"), re.M))
     assert {
         control.value: control.sentence for control in Control
     }.items() <= rows.items()

@@ -18,9 +18,15 @@ def tenants(pool: str, **weights: int) -> None:
 
 
 def add_worker(pool: str, slots: int) -> None:
-    # Nothing reports for it, however long the test takes.
-    seen = timezone.now() + timedelta(hours=1)
-    Worker.objects.create(name=f"w-{pool}", pool=pool, slots=slots, last_seen_at=seen)
+    """Have a worker that has been there for long and is seen to the end of the test."""
+    now, hour = timezone.now(), timedelta(hours=1)
+    Worker.objects.create(
+        name=f"w-{pool}",
+        pool=pool,
+        slots=slots,
+        started_at=now - hour,
+        last_seen_at=now + hour,
+    )
 
 
 def tick(dispatcher: Dispatcher) -> None:

@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 
 from jobs.models import Job
 from tenants.scoping import all_tenants
-from tests.arrange import make_tenant
+from tests.arrange import make_dead_job, make_tenant, reread
 from tests.integration.api import INGEST, SLEEP, assert_problem, client_of
 
 pytestmark = pytest.mark.django_db
@@ -124,3 +124,68 @@ def test_any_json_as_the_body(owner: APIClient, path: str, value: Any):
 @given(body=st.binary(max_size=200))
 def test_any_bytes_as_the_body(owner: APIClient, path: str, body: bytes):
     assert_accepted_or_refused(owner, path, body)
+
+
+# --- Decisions about dead letters -----------------------------------------------------
+
+LETTERS = "/v1/dead-letters"
+DECISIONS: dict[str, dict[str, Any]] = {
+    "/retry": {"code": "x", "died_before": "2026-11-24T09:42:19Z", "dry_run": False},
+    "/discard": {"all": True, "reason": "x"},
+    "/{job}/retry": {"payload": {"seconds": 1}, "reason": "x"},
+    "/{job}/discard": {"reason": "x"},
+    "/{job}/restore": {"reason": "x"},
+}
+DECIDED = [
+    *((path, name) for path in DECISIONS for name in DECISIONS[path]),
+    *(("/discard", name) for name in ("job_ids", "kind", "fingerprint")),
+]
+
+
+class Decider:
+    """A client of `owner` with a dead letter, beside one of `stranger`."""
+
+    def __init__(self, client: APIClient) -> None:
+        self.client = client
+        make_tenant("stranger")
+        self.foreign = make_dead_job("stranger")
+        self.mine = make_dead_job("owner")
+
+    def try_it(self, path: str, body: bytes) -> None:
+        """Send a body: it is followed, or changes nothing; never another tenant's."""
+        target = LETTERS + path.format(job=self.mine.pk)
+        response = self.client.post(target, body, content_type="application/json")
+        if response.status_code in {200, 202}:
+            self.mine = make_dead_job("owner")
+        else:
+            assert response.status_code in {400, 413}, (response.content, body)
+            assert_problem(response, response.status_code)
+        for job in (self.mine, self.foreign):
+            assert (reread(job).state, reread(job).discarded_at) == ("dead", None)
+
+
+@pytest.fixture
+def decider(owner: APIClient) -> Decider:
+    return Decider(owner)
+
+
+@pytest.mark.parametrize(("path", "field"), sorted(DECIDED))
+def test_every_nasty_value_in_a_decision(decider: Decider, path: str, field: str):
+    for value in NASTY:
+        body = json.dumps({**DECISIONS[path], field: value}).encode()
+        decider.try_it(path, body)
+
+
+@pytest.mark.parametrize("path", DECISIONS)
+@MANY
+@given(value=VALUES)
+def test_any_json_as_a_decision(decider: Decider, path: str, value: Any):
+    decider.try_it(path, json.dumps(value).encode())
+
+
+@MANY
+@given(value=VALUES, name=KEYS)
+def test_any_payload_for_a_retry(decider: Decider, value: Any, name: str):
+    for payload in (value, {"seconds": value}, {"seconds": 1, name: value}):
+        body = json.dumps({"payload": payload}).encode()
+        decider.try_it("/{job}/retry", body)

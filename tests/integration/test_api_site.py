@@ -122,7 +122,10 @@ def test_the_description_is_served_and_valid(visitor: Client, settings: Any):
     assert set(served["paths"]) == {
         *("/enqueue/ingest", "/enqueue/sleep", "/jobs", "/jobs/{job_id}"),
         *("/jobs/{job_id}/rejects", "/jobs/{job_id}/conflicts"),
-        "/jobs/{job_id}/cancel",
+        *("/jobs/{job_id}/cancel", "/v1/dead-letters", "/v1/dead-letters/groups"),
+        *("/v1/dead-letters/retry", "/v1/dead-letters/discard"),
+        *("/v1/dead-letters/{job_id}", "/v1/dead-letters/{job_id}/retry"),
+        *("/v1/dead-letters/{job_id}/discard", "/v1/dead-letters/{job_id}/restore"),
     }
     (scheme,) = served["components"]["securitySchemes"].values()
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")

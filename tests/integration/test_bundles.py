@@ -14,6 +14,7 @@ from jobs.ledger import Pick
 from jobs.models import Attempt, Job, UsageEvent
 from jobs.settling import Beside
 from tenants.scoping import all_tenants
+from tests.acceptance.product import wait_for
 from tests.arrange import LEASE, attempts_of, lead, make_job, make_tenant, reread, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -77,6 +78,26 @@ def test_ends_that_are_written_beside_the_next_message_are_all_in_the_ledger(
     assert states(jobs) == ["succeeded"] * 24
     with all_tenants(reason="test"):
         assert UsageEvent.objects.filter(meter="jobs").count() == 24
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_has_ended_does_not_wait_for_a_long_job_behind_it(
+    settler: Beside, beside: bool
+):
+    """Else it would be done again should the long one never come to its end."""
+    first = make_job("t1", payload={"seconds": 0})
+
+    def watch(_: Any) -> Any:
+        wait_for(lambda: reread(first).state == "succeeded", 10)
+        yield from ()
+        return {}
+
+    handlers._kinds["watch"] = Kind(name="watch", handler=watch)
+    jobs = [first, make_job("t1", kind="watch")]
+    ids = dispatch_bundle(jobs)
+    runner.run(attempt_ids=ids, worker="w1", settler=settler if beside else None)
+    settler.close()
+    assert states(jobs) == ["succeeded", "succeeded"]
 
 
 def test_an_end_that_cannot_be_written_is_left_to_the_sweep_and_stops_nobody(

@@ -232,7 +232,8 @@ _OLD_SNAPSHOT = (
     "clock_timestamp() - {ago} * interval '1 second'"
 )
 _WORKER = (
-    "INSERT INTO jobs_worker (name, pool, slots) VALUES ('w9', 'shared', {slots}); "
+    "INSERT INTO jobs_worker (name, pool, slots, started_at) VALUES ('w9', 'shared', "
+    "{slots}, clock_timestamp() - {since} * interval '1 second'); "
     "UPDATE jobs_attempt SET dispatched_at = clock_timestamp() "
     "- {ago} * interval '1 second'"
 )
@@ -282,7 +283,11 @@ BREACHES = (
         "ALTER TABLE jobs_job DROP CONSTRAINT job_finished_at_when_terminal",
     ),
     Breach("lease_is_renewed_or_swept", running, _LEASE.format(ago=16)),
-    Breach("attempt_is_taken_or_replaced", dispatched, _WORKER.format(slots=1, ago=61)),
+    Breach(
+        "attempt_is_taken_or_replaced",
+        dispatched,
+        _WORKER.format(slots=1, since=61, ago=61),
+    ),
     Breach("due_job_is_queued", retryable, _DUE.format(ago=11)),
     Breach("attempts_are_counted", running, "UPDATE jobs_job SET attempt_count = 2"),
     Breach("attempts_are_counted", running, "UPDATE jobs_attempt SET number = 2"),
@@ -453,8 +458,9 @@ def test_at_rest_every_job_must_have_ended():
     ("begin", "change"),
     [
         (running, _LEASE.format(ago=5)),
-        (dispatched, _WORKER.format(slots=1, ago=20)),
-        (dispatched, _WORKER.format(slots=0, ago=3600)),
+        (dispatched, _WORKER.format(slots=1, since=3600, ago=20)),
+        (dispatched, _WORKER.format(slots=0, since=3600, ago=3600)),
+        (dispatched, _WORKER.format(slots=1, since=20, ago=3600)),
         (retryable, _DUE.format(ago=1)),
         (lambda: lead() and make_job("t1"), _OLD_SNAPSHOT.format(format=FORMAT, ago=5)),
     ],

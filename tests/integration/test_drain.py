@@ -1,7 +1,9 @@
 """A worker that is told to stop gives its work back, and no attempt is spent."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from signal import SIGINT, SIGQUIT, SIGTERM
 
 import pytest
 from celery.exceptions import Reject
@@ -87,32 +89,55 @@ def test_what_is_in_the_middle_of_a_step_is_given_back_and_not_billed():
     assert [attempt.number for attempt in attempts_of(job)] == [1, 2]
 
 
-def test_sigterm_in_the_middle_of_the_work_spends_no_attempt(
+@pytest.mark.parametrize(
+    ("drain_seconds", "send", "numbers"),
+    [
+        (2, os.kill, [SIGTERM]),
+        (2, os.kill, [SIGTERM, SIGTERM]),
+        # As a service manager sends it to all processes of the service.
+        (2, os.killpg, [SIGTERM]),
+        # Ctrl-C goes to all processes of the terminal; twice, or as SIGQUIT, it asks
+        # for haste.
+        (2, os.killpg, [SIGINT]),
+        (600, os.killpg, [SIGINT, SIGINT]),
+        (600, os.kill, [SIGQUIT]),
+    ],
+)
+def test_a_stop_in_the_middle_of_the_work_spends_no_attempt(
     tmp_path: Path,
     redis_url: str,
     broker_url: str,
     pool: str,
     dispatcher: Dispatcher,
     monkeypatch: pytest.MonkeyPatch,
+    drain_seconds: int,
+    send: Callable[[int, int], None],
+    numbers: list[int],
 ):
     """One job has checkpoints, the other is in one long step."""
-    monkeypatch.setenv("DRAIN_SECONDS", "2")
+    monkeypatch.setenv("DRAIN_SECONDS", str(drain_seconds))
     tenants(pool, t2=1)
     steps = make_job("t2", payload={"seconds": 60, "steps": 300})
     stuck = make_job("t2", payload={"seconds": 60})
-    with worker(tmp_path, pool, broker=broker_url, redis=redis_url, slots=2):
+    with worker(tmp_path, pool, broker=broker_url, redis=redis_url, slots=2) as running:
         tick(dispatcher)
         wait_for(lambda: reread(steps).progress_done > 2, 30)
         wait_for(lambda: reread(stuck).state == "running", 30)
+        for number in numbers:
+            send(running.pid, number)
+            wait_for(lambda: reread(steps).state == "queued", 30)
+        running.wait(timeout=30)
     for job in (steps, stuck):
         found = reread(job)
         assert found.state == "queued"
-        assert (found.failed_count, found.lost_count) == (0, 0)
+        counts = (found.failed_count, found.lost_count, found.innocent_count)
+        assert counts == (0, 0, 0)
         assert [a.outcome for a in attempts_of(job)] == ["yielded"]
-    assert attempts_of(steps)[0].is_billable is True
     assert attempts_of(stuck)[0].is_billable is False
-    log = (tmp_path / "worker.log").read_text()
-    assert "Stopped with 1 attempts in the middle of a step" in log
+    if numbers[0] != SIGQUIT:
+        assert attempts_of(steps)[0].is_billable is True
+        log = (tmp_path / "worker.log").read_text()
+        assert "Stopped with 1 attempts in the middle of a step" in log
 
 
 def test_an_end_that_could_not_be_written_is_written_again(

@@ -398,18 +398,25 @@ def test_only_the_attempts_of_the_dead_worker_are_lost():
 
 
 @pytest.mark.parametrize(
-    ("slots", "seen", "replaced"),
-    [(1, "0 seconds", True), (0, "0 seconds", False), (1, "1 minute", False)],
-    ids=["free worker", "no slot", "stale worker"],
+    ("slots", "since", "seen", "replaced"),
+    [
+        (1, 16, 0, True),
+        (0, 3600, 0, False),
+        (1, 3600, 60, False),
+        # As after a restart: the message is there, and about to be taken.
+        (1, 14, 0, False),
+    ],
+    ids=["free worker", "no slot", "stale worker", "new worker"],
 )
 def test_a_published_attempt_is_replaced_only_while_a_slot_is_free(
-    slots: int, seen: str, replaced: bool
+    slots: int, since: int, seen: int, replaced: bool
 ):
     job = make_job("t1")
     dispatch(job)
-    Worker.objects.create(name="w", pool="shared", slots=slots)
-    sql("UPDATE jobs_worker SET last_seen_at = now() - %(seen)s::interval", seen=seen)
-    sql("UPDATE jobs_attempt SET dispatched_at = now() - interval '20 seconds'")
+    began, told = (timezone.now() - timedelta(seconds=s) for s in (since, seen))
+    worker = {"name": "w", "started_at": began, "last_seen_at": told}
+    Worker.objects.create(pool="shared", slots=slots, **worker)
+    sql("UPDATE jobs_attempt SET dispatched_at = now() - interval '1 minute'")
     with all_tenants(reason="test"):
         ended = sweeps.replace_not_started(timeout_seconds=15, fresh_seconds=8)
     assert bool(ended) is replaced

@@ -91,14 +91,14 @@ def test_a_gap_that_is_filled_in_part_is_another_one(load: Any):
 def test_a_balance_that_does_not_go_on_is_noted_where_it_opens(load: Any):
     load(day(1))
     job = load(day(2, opening="11.00"))
-    assert faults(job) == [("opening_balance", "10.00", "11.00")]
+    assert faults(job) == [("carried_balance", "10.00", "11.00")]
 
 
 def test_a_statement_that_comes_late_may_break_the_one_behind_it(load: Any):
     third = load(day(3))
     assert faults(third) == []
     assert faults(load(day(2, opening="15.00"))) == []
-    assert faults(third) == [("opening_balance", "25.00", "20.00")]
+    assert faults(third) == [("carried_balance", "25.00", "20.00")]
     assert file_of(third).fault_count == 1
 
 
@@ -150,7 +150,7 @@ def test_without_a_number_only_the_balance_tells(load: Any):
     unnumbered: dict[str, Any] = {"number": "", "day": "2026-01-05"}
     assert faults(load(statement(opening="10.00", **unnumbered))) == []
     assert faults(load(statement(opening="9.00", **unnumbered))) == [
-        ("opening_balance", "10.00", "9.00")
+        ("carried_balance", "10.00", "9.00")
     ]
 
 

@@ -147,6 +147,9 @@ def test_a_stop_leaves_nothing_but_the_data(
     stack.process.send_signal(number)
     stack.process.send_signal(number)
     assert stack.process.wait(DEADLINE_SECONDS) == 0
+    # The one that ignores the signal; who was asked to end and did is not named.
+    assert stack.lines()[-1] == "worker       killed: did not end within 0.3 s"
+    assert stack.lines()[-2].startswith("ready ")
     assert left_running(directory) == []
     assert not (directory / "stack.env").exists()
     assert not Path(sockets).exists()

@@ -152,6 +152,8 @@ def worker(
             env={**os.environ, **values},
             stdout=log,
             stderr=log,
+            # A group of its own, which a test may signal as a terminal does.
+            start_new_session=True,
         ) as process,
     ):
         try:

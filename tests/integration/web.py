@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import URLError
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import urlopen
 
 from django.db import connection
@@ -50,11 +50,12 @@ def gunicorn(folder: Path, **environment: str) -> Iterator[str]:
 def database_url(port: int | None = None) -> str:
     """Return the URL of the test's database, or of a line to it at another port."""
     told = connection.settings_dict
+    # With all that the URL says beside: a socket is named in its query.
+    given = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{told['NAME']}")
+    if port is None:
+        return urlunsplit(given)
     login = f"{quote(told['USER'])}:{quote(told['PASSWORD'])}"
-    host = (
-        f"{HOST}:{port}" if port else f"{told['HOST'] or HOST}:{told['PORT'] or 5432}"
-    )
-    return f"postgresql://{login}@{host}/{told['NAME']}"
+    return urlunsplit(given._replace(netloc=f"{login}@{HOST}:{port}", query=""))
 
 
 def _is_up(url: str) -> bool:

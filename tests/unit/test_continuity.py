@@ -48,9 +48,9 @@ def test_what_follows(after: Told):
         (told(7, "7.00", "8"), "statement_gap", "6", "7"),
         (told(7, "9.00", "8"), "statement_gap", "6", "7"),
         (told(3, "7.00", "8"), "statement_gap", "6", "3"),
-        (told(6, "7.01", "8"), "opening_balance", "7.00", "7.01"),
-        (told(1, "7.01", "8"), "opening_balance", "7.00", "7.01"),
-        (told(None, "7.01", "8"), "opening_balance", "7.00", "7.01"),
+        (told(6, "7.01", "8"), "carried_balance", "7.00", "7.01"),
+        (told(1, "7.01", "8"), "carried_balance", "7.00", "7.01"),
+        (told(None, "7.01", "8"), "carried_balance", "7.00", "7.01"),
         (
             told(5, "0.00", "7.00", rows=3),
             *("statement_repeat", "0.00 to 7.00 in 2 rows", "0.00 to 7.00 in 3 rows"),

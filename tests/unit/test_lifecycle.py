@@ -31,9 +31,9 @@ def test_nothing_leaves_a_final_state(state: State, event: Event):
 
 def test_only_a_person_brings_a_dead_job_back():
     events = {event for (state, event) in TRANSITIONS if state is State.DEAD}
-    assert events == {Event.REVIVED, Event.DISCARDED, Event.RESTORED}
-    stays = [event for event in events if next_state(State.DEAD, event) is State.DEAD]
-    assert set(stays) == {Event.DISCARDED, Event.RESTORED}
+    stays = {event for event in events if next_state(State.DEAD, event) is State.DEAD}
+    assert events - stays == {Event.REVIVED}
+    assert stays == {Event.DISCARDED, Event.RESTORED, Event.EDITED}
 
 
 def test_every_state_is_reached_and_every_event_used():

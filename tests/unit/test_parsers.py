@@ -7,7 +7,8 @@ import pytest
 from rest_framework.exceptions import APIException
 from rest_framework.test import APIRequestFactory
 
-from taskqueue_site.parsers import MAX_DEPTH, RefusedJSONError, StrictJSONParser
+from jobs.strict_json import MAX_DEPTH
+from taskqueue_site.parsers import RefusedJSONError, StrictJSONParser
 
 
 def parse(body: bytes, **headers: str) -> Any:

@@ -206,3 +206,11 @@ def test_damage_costs_only_the_rows_it_touches(data, place, removed, inserted):
             and end + moved <= e
             for s, e, other in after
         ), record
+
+
+@given(a_file)
+def test_the_quick_way_agrees_with_the_careful_one(data):
+    quick = read(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upi.UpiLayout, "quick", lambda *_: None)
+        assert read(data) == quick

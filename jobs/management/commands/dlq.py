@@ -4,6 +4,7 @@ Many are decided about a second's worth at a time, each in a transaction of its 
 between two of them Ctrl-C stops cleanly.
 """
 
+import json
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from django.db.models import QuerySet
 from jobs import dead_letters
 from jobs.bulk import MOST_PER_SECOND, PER_SECOND
 from jobs.deciding import jobs_discard, jobs_restore, jobs_revive
+from jobs.management.edit_payload import add_payload_argument, edit_and_retry
 from jobs.models import Attempt, DeadLetter, JobEvent
 from tenants.acting import acting
 from tenants.management.product_command import ProductCommand, command_errors
@@ -46,6 +48,8 @@ class Command(ProductCommand):
             decide = actions.add_parser(name, help=f"have some {done}")
             decide.add_argument("jobs", nargs="*", type=UUID, metavar="JOB")
             _add_filters(decide)
+            if name == "retry":
+                add_payload_argument(decide)
             decide.add_argument("--reason", default="", help="one line for the log")
             decide.add_argument("--dry-run", action="store_true", help="only count")
             decide.add_argument("--yes", action="store_true", help="do not ask for it")
@@ -61,7 +65,9 @@ class Command(ProductCommand):
     def handle(self, *_: Any, action: str, as_json: bool, **options: Any) -> None:
         """List, show or decide."""
         with command_errors():
-            if action in _APPLY:
+            if options.get("payload") is not None:
+                text, value = edit_and_retry(**options)
+            elif action in _APPLY:
                 text, value = self._decide(action, **options)
             else:
                 with all_tenants(reason=f"manage.py dlq {action}"):
@@ -86,6 +92,7 @@ class Command(ProductCommand):
         report = {
             **_letter(letter),
             "payload": letter.payload,
+            "original_payload": letter.original_payload,
             "attempts": [
                 {"number": a.number, "outcome": a.outcome, "traceback": a.traceback}
                 for a in attempts
@@ -202,8 +209,9 @@ def _line(report: dict[str, Any]) -> str:
 
 def _shown(report: dict[str, Any]) -> Iterator[str]:
     for name, value in report.items():
-        if name not in {"attempts", "log"}:
-            yield f"{name:<12}{value}"
+        if name not in {"attempts", "log"} and value is not None:
+            text = value if isinstance(value, str) else json.dumps(value)
+            yield f"{name:<17}{text}"
     for attempt in report["attempts"]:
         yield f"attempt {attempt['number']}  {attempt['outcome']}"
         if attempt["traceback"]:
