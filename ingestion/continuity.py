@@ -58,10 +58,9 @@ def _repeated(before: Told, after: Told) -> Broken | None:
     """Return the fault of a number that came before.
 
     The same once more is none, and neither is a further page, which goes on where the
-    one before ended.
+    one before ended. Without balances nobody can tell a page from another statement.
     """
-    goes_on = before.closing is not None and before.closing == after.opening
-    if goes_on or before == after:
+    if before == after or _joins(before, after):
         return None
     return Broken(Control.STATEMENT_REPEAT, str(before), str(after))
 

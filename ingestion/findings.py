@@ -14,6 +14,10 @@ MOST_FAULTS: Final = 100
 
 CONTROLS: Final[Mapping[str, Control]] = {control.value: control for control in Control}
 
+#: Bytes of rejected rows that are kept to be sent again; whose file has more of them
+#: will not correct it by hand.
+MOST_RAW_BYTES: Final = 64 * 1024 * 1024
+
 #: By currency, status and direction: how many rows, and their sum.
 Totals = Mapping[tuple[str, str, str], tuple[int, Decimal]]
 
@@ -24,6 +28,7 @@ class Findings:
 
     rows: int = 0
     rejected: int = 0
+    raw_bytes: int = 0
     statements: int = 0
     fault_count: int = 0
     faults: tuple[Fault, ...] = ()
@@ -35,6 +40,7 @@ class Findings:
         return type(self)(
             rows=self.rows + chunk.row_count,
             rejected=self.rejected + len(chunk.rejects),
+            raw_bytes=self.raw_bytes + sum(len(r.raw or b"") for r in chunk.rejects),
             statements=self.statements + len(chunk.statements),
             fault_count=self.fault_count + len(chunk.faults),
             faults=kept,
@@ -54,6 +60,7 @@ class Findings:
         return cls(
             rows=data["rows"],
             rejected=data["rejected"],
+            raw_bytes=data["raw_bytes"],
             statements=data["statements"],
             fault_count=data["fault_count"],
             faults=tuple(
@@ -71,6 +78,7 @@ class Findings:
         return {
             "rows": self.rows,
             "rejected": self.rejected,
+            "raw_bytes": self.raw_bytes,
             "statements": self.statements,
             "fault_count": self.fault_count,
             "faults": [[f.line, f.control.value, *f[2:]] for f in self.faults],

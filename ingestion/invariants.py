@@ -39,18 +39,21 @@ INVARIANTS: Final = (
     Invariant(
         name="file_has_its_kept_out_rows",
         meaning="A file has as many kept-out rows as it says it rejected and found "
-        "conflicting.",
+        "conflicting, and as many flagged ones as it says.",
         statement="""
             SELECT f.tenant_id, f.job_id, f.id AS file_id, f.state, f.rejected,
-                   f.conflicting, COALESCE(k.rejected, 0) AS rejected_rows,
-                   COALESCE(k.conflicting, 0) AS conflicting_rows
+                   f.conflicting, f.flagged, COALESCE(k.rejected, 0) AS rejected_rows,
+                   COALESCE(k.conflicting, 0) AS conflicting_rows,
+                   COALESCE(k.flagged, 0) AS flagged_rows
             FROM ingestion_ingestedfile f LEFT JOIN (
                 SELECT file_id, count(*) FILTER (WHERE why = 'rejected') AS rejected,
-                       count(*) FILTER (WHERE why = 'conflicting') AS conflicting
+                       count(*) FILTER (WHERE why = 'conflicting') AS conflicting,
+                       count(DISTINCT line) FILTER (WHERE why = 'flagged') AS flagged
                 FROM ingestion_keptoutrow GROUP BY file_id
             ) AS k ON k.file_id = f.id
-            WHERE (f.rejected, f.conflicting)
-               <> (COALESCE(k.rejected, 0), COALESCE(k.conflicting, 0))
+            WHERE (f.rejected, f.conflicting, f.flagged)
+               <> (COALESCE(k.rejected, 0), COALESCE(k.conflicting, 0),
+                   COALESCE(k.flagged, 0))
         """,
         remedy=_BY_HAND,
     ),

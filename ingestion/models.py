@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import F, JSONField, Q, Value
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import MD5, Coalesce, Now
 
 from tenants.scoping import TenantOwned
 
@@ -83,6 +83,8 @@ class IngestedFile(TenantOwned):
     duplicate = models.BigIntegerField(default=0, db_default=0)
     conflicting = models.BigIntegerField(default=0, db_default=0)
     rejected = models.BigIntegerField(default=0, db_default=0)
+    #: Accepted rows about which there is a doubt.
+    flagged = models.BigIntegerField(default=0, db_default=0)
     #: Of what its accepted rows say: `[currency, status, direction, rows, amount]`.
     totals = models.JSONField(default=list, db_default=Value([], JSONField()))
     statement_count = models.BigIntegerField(default=0, db_default=0)
@@ -103,6 +105,8 @@ class IngestedFile(TenantOwned):
     decided_why = models.TextField(blank=True, default="", db_default="")
     rejects_path = models.TextField(blank=True, default="", db_default="")
     conflicts_path = models.TextField(blank=True, default="", db_default="")
+    flags_path = models.TextField(blank=True, default="", db_default="")
+    corrections_path = models.TextField(blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
     loaded_at = models.DateTimeField(null=True, blank=True)
 
@@ -221,14 +225,17 @@ class Transaction(TenantOwned):
 
 
 class KeptOutRow(TenantOwned):
-    """A row of a file that did not become a transaction, and why.
+    """A row of a file that needs a look, and why: nearly always it was kept out.
 
-    Written with the chunk it stands in, so a resumed load neither loses nor repeats it.
+    A flagged row is the exception: it was accepted in spite of a doubt, and may be here
+    several times. Written with the chunk it stands in, so a resumed load neither loses
+    nor repeats it.
     """
 
     class Why(models.TextChoices):
         REJECTED = "rejected"
         CONFLICTING = "conflicting"
+        FLAGGED = "flagged"
 
     id = models.BigAutoField(primary_key=True)
     file = models.ForeignKey(
@@ -244,11 +251,15 @@ class KeptOutRow(TenantOwned):
     reason = models.TextField()
     value = models.TextField(blank=True, default="", db_default="")
     raw_row = models.JSONField(null=True, blank=True)
+    #: The bytes of a rejected row, where it may be corrected and sent again.
+    raw = models.BinaryField(null=True, blank=True)
 
     class Meta(TenantOwned.Meta):
         constraints: ClassVar = [
+            # The name of a column may be too long for an index.
             models.UniqueConstraint(
-                fields=["file", "line", "why"], name="kept_out_row_once"
+                *("file", "line", "why", "reason", MD5("column")),
+                name="kept_out_row_once",
             ),
         ]
 

@@ -5,14 +5,16 @@ of its own; the unique keys would refuse to write anything twice.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
+from operator import attrgetter
 from typing import Any, Final
 
 from django.db import connection
 
 from ingestion.findings import MOST_FAULTS, Findings
-from ingestion.loader import Target
-from ingestion.models import Statement
+from ingestion.loader import Target, keep_out
+from ingestion.models import KeptOutRow, Statement
 from ingestion.reading import Chunk
 from ingestion.sources import base
 from ingestion.sources.base import Fault
@@ -26,15 +28,40 @@ ON CONFLICT (file_id, line, control, expected, found) DO NOTHING
 """
 
 
-def record(target: Target, before: Findings, chunk: Chunk, *, is_checked: bool) -> int:
-    """Write what a chunk says beside its rows; returns how many faults are new.
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """By how much the counts of a file grow."""
+
+    flagged: int
+    faults: int
+
+
+def record(
+    target: Target, before: Findings, chunk: Chunk, *, is_checked: bool
+) -> Recorded:
+    """Write what a chunk says beside its rows.
 
     Of a file that was checked before, the faults are known.
     """
     _write_statements(target, chunk.statements, before=before.statements)
     room = MOST_FAULTS - len(before.faults)
     written = write_faults(target, chunk.faults[:room])
-    return written if is_checked else len(chunk.faults)
+    return Recorded(
+        flagged=_write_flags(target, chunk),
+        faults=written if is_checked else len(chunk.faults),
+    )
+
+
+def _write_flags(target: Target, chunk: Chunk) -> int:
+    """Write the doubts about rows; returns how many rows have one."""
+    rows = [row for part in chunk.parts for row in part if row.flags]
+    flags: dict[tuple[Any, ...], str] = {}
+    for row in sorted(rows, key=attrgetter("line")):
+        for column, reason, value in row.flags:
+            flags.setdefault((row.line, column, reason.value), value)
+    entries = [(*key, value, None, None) for key, value in flags.items()]
+    keep_out(target, KeptOutRow.Why.FLAGGED, entries)
+    return len({row.line for row in rows})
 
 
 def _write_statements(

@@ -10,7 +10,7 @@ from jobs.handlers import JSONDict
 from tenants.scoping import tenant_scope
 
 COUNTS: Final = tuple(field.name for field in fields(Counts))
-PATHS: Final = ("rejects_path", "conflicts_path")
+PATHS: Final = ("rejects_path", "conflicts_path", "flags_path", "corrections_path")
 #: Faults in the result of a job; the others are with the file.
 TOLD_FAULTS: Final = 10
 
@@ -35,6 +35,7 @@ def _result(file: IngestedFile) -> JSONDict:
     return {
         "file_id": file.pk,
         **{name: getattr(file, name) for name in COUNTS},
+        "flagged": file.flagged,
         "statement_count": file.statement_count,
         "fault_count": file.fault_count,
         **told,

@@ -2,7 +2,7 @@
 
     S|account|number|currency|opening|2026-01-15
     R|id|C|10.00
-    R|id|D|10.00|doubtful
+    R|id|D|10.00|doubtful|column~doubtful
     E|closing|2026-01-15|rows
 
 A statement is from `S` to `E`; its rows are counted, its balances have to agree.
@@ -159,8 +159,13 @@ def _row(
         txn_timestamp=moment,
         raw_row=raw_json({"id": txn_id, "amount": amount}),
         row_hash=row_hash("lines:1", txn_id, direction, str(money)),
-        flags=tuple(Flag("id", Reason.INVALID_ID, flag) for flag in flags),
+        flags=tuple(map(_flag, flags)),
     )
+
+
+def _flag(text: str) -> Flag:
+    column, tilde, value = text.rpartition("~")
+    return Flag(column if tilde else "id", Reason.INVALID_ID, value)
 
 
 def _end(

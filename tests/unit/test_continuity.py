@@ -35,8 +35,9 @@ FIVE = told(5, "0.00", "7.00")
         told(None, "7.00", "8"),
         FIVE,
         told(5, "7.00", "9"),
+        told(5, None, None, rows=9),
     ],
-    ids=["next", "digits", "mute", "new_year", "zero", "unnumbered", "again", "page"],
+    ids=lambda after: f"{after.number} from {after.opening}",
 )
 def test_what_follows(after: Told):
     assert broken(FIVE, after) is None
