@@ -1,6 +1,7 @@
 """The HTTP API of ingestion: enqueue the load of a stored file, fetch what it left."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from django.http import StreamingHttpResponse
@@ -122,7 +123,7 @@ class ArtifactView(APIView):
     artifact: ClassVar[Artifact]
 
     def get(self, request: Request, job_id: str) -> StreamingHttpResponse:
-        """Send the rows as CSV with the columns line, column, reason and value.
+        """Send it as it lies in the store.
 
         404 where the job left no such file, and for jobs of other tenants.
         """
@@ -130,13 +131,12 @@ class ArtifactView(APIView):
             key = self._key(job_id)
         # The scope's transaction is over: a slow reader must not hold it open.
         item, blocks = _open(key)
+        name = f"{self.artifact}-{job_id}{PurePosixPath(key).suffix}"
         return StreamingHttpResponse(
             blocks,
-            content_type="text/csv; charset=utf-8",
+            content_type=self.artifact.content_type,
             headers={
-                "Content-Disposition": (
-                    f'attachment; filename="{self.artifact}-{job_id}.csv"'
-                ),
+                "Content-Disposition": f'attachment; filename="{name}"',
                 "Content-Length": str(item.size),
             },
         )
@@ -166,25 +166,39 @@ def _joined(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
-def _described(artifact: Artifact, rows: str) -> Any:
+def _described(artifact: Artifact) -> Any:
     return extend_schema_view(
         get=extend_schema(
             operation_id=f"job_{artifact}",
-            summary=f"Download the rows of a file that were {rows}",
-            responses={(200, "text/csv"): OpenApiTypes.STR},
+            summary=f"Download {artifact.what}",
+            responses={(200, artifact.content_type): OpenApiTypes.STR},
         )
     )
 
 
-@_described(Artifact.REJECTS, "rejected")
+@_described(Artifact.REJECTS)
 class RejectsView(ArtifactView):
     """Download the rejected rows."""
 
     artifact = Artifact.REJECTS
 
 
-@_described(Artifact.CONFLICTS, "in conflict with stored ones")
+@_described(Artifact.CONFLICTS)
 class ConflictsView(ArtifactView):
     """Download the conflicting rows."""
 
     artifact = Artifact.CONFLICTS
+
+
+@_described(Artifact.FLAGS)
+class FlagsView(ArtifactView):
+    """Download the doubts about rows."""
+
+    artifact = Artifact.FLAGS
+
+
+@_described(Artifact.CORRECTIONS)
+class CorrectionsView(ArtifactView):
+    """Download the rejected rows as they stood."""
+
+    artifact = Artifact.CORRECTIONS

@@ -1,29 +1,32 @@
 """The `ingest` kind: a stored file becomes rows of `fintech_transactions`.
 
-Steps: register the file, load it chunk by chunk, close it. The checkpoint holds the
-file's row, the pinned object and the position in it, so that a new attempt goes on with
-the next row; what became of the rows so far is beside the parts (ingestion/parts.py).
+Steps: register the file, see whether it is one that was loaded before, compare what it
+says about itself where its source does, load it chunk by chunk, close it. Checkpoints
+hold the file's row, the pinned object and the position in it, so that a new attempt
+goes on with the next row; what became of the rows so far is beside the parts
+(ingestion/parts.py).
 """
 
 import logging
-from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator
 from functools import partial
-from typing import Any, Final, Self
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models.functions import Now
 
-from ingestion import artifacts, sample, storage
-from ingestion.loader import Target
-from ingestion.models import FilePart, IngestedFile, KeptOutRow
-from ingestion.parts import Parts
+from ingestion import sample, storage
+from ingestion.digest import Digest
+from ingestion.loading import load
+from ingestion.models import IngestedFile
 from ingestion.payloads import IngestPayload
-from ingestion.reading import Ahead, Chunk, chunks
-from ingestion.sources.base import Position, Source, SourceError
+from ingestion.progress import Phase, Progress
+from ingestion.recognising import could_be_known, first_phase, recognise
+from ingestion.reports import result_of
+from ingestion.sources.base import Source, SourceError
 from ingestion.sources.registry import UnknownSourceError, source_get
 from ingestion.storage import StoredObject
+from ingestion.validating import validate
 from jobs.errors import PermanentError, RetryableError
 from jobs.handlers import Assignment, Checkpoint, JSONDict, Kind, Step
 from jobs.payloads import checked_by
@@ -32,57 +35,11 @@ logger = logging.getLogger(__name__)
 
 #: A smaller file is not worth a second connection.
 SMALL_FILE_BYTES: Final = 1024 * 1024
+_CHANGED: Final = "The object was replaced since it was looked at; enqueue it anew."
+#: What a dead or cancelled job leaves as it is.
+_CLOSED: Final = (IngestedFile.State.LOADED, IngestedFile.State.QUARANTINED)
 
 Steps = Generator[Step, Checkpoint, JSONDict]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a load is: what a checkpoint keeps."""
-
-    file_id: int
-    item: StoredObject
-    #: Into how many parts its rows are dealt, from the first chunk to the last.
-    parts: int = 1
-    chunk: int = 0
-    position: Position | None = None
-
-    @property
-    def offset(self) -> int:
-        """Return how many bytes of the file are loaded."""
-        return 0 if self.position is None else self.position.offset
-
-    @classmethod
-    def from_json(cls, state: JSONDict) -> Self:
-        """Return what `to_json` wrote."""
-        position = state["position"]
-        return cls(
-            file_id=state["file_id"],
-            item=StoredObject(**state["item"]),
-            parts=state["parts"],
-            chunk=state["chunk"],
-            position=None if position is None else Position.from_json(position),
-        )
-
-    def to_json(self) -> JSONDict:
-        """Return the state to keep in the checkpoint."""
-        return {
-            "file_id": self.file_id,
-            "item": asdict(self.item),
-            "parts": self.parts,
-            "chunk": self.chunk,
-            "position": None if self.position is None else self.position.to_json(),
-        }
-
-    def checkpoint(self, **usage: int) -> Checkpoint:
-        """Return the checkpoint of the step that led here."""
-        return Checkpoint(
-            state=self.to_json(),
-            done=self.offset,
-            total=self.item.size,
-            unit="bytes",
-            usage={(meter, f"0:{self.chunk}"): used for meter, used in usage.items()},
-        )
 
 
 def ingest(assignment: Assignment) -> Steps:
@@ -102,8 +59,7 @@ def ingest(assignment: Assignment) -> Steps:
         text = f"There is no object {path!r}; upload it, then retry this job."
         raise PermanentError("object_missing", text) from error
     except storage.ObjectChangedError as error:
-        text = "The object was replaced while it was being loaded; enqueue it anew."
-        raise PermanentError("object_changed", text) from error
+        raise PermanentError("object_changed", _CHANGED) from error
     except storage.StoreUnavailableError as error:
         logger.warning("The object store is unavailable: %s", error)
         text = "The object store is unavailable; the job is tried again."
@@ -115,95 +71,87 @@ def _ingest(assignment: Assignment) -> Steps:
     if assignment.checkpoint is None:
         key = storage.object_key(assignment.tenant, assignment.payload["s3_path"])
         item = storage.store().stat(key)
-        checkpoint = yield partial(_register, assignment, item)
+        begin = _reopen if "file_id" in assignment.payload else _register
+        checkpoint = yield partial(begin, assignment, source, item)
         progress = Progress.from_json(checkpoint.state)
     else:
         progress = Progress.from_json(assignment.checkpoint)
-    target = Target(assignment.tenant, source.name, progress.file_id)
-    with Parts(assignment, target, progress.parts) as parts:
-        with Ahead(_chunks(source, progress, parts.until_line)) as found:
-            for chunk in found:
-                checkpoint = yield partial(_load, parts, target, progress, chunk)
-                progress = Progress.from_json(checkpoint.state)
-        counts = parts.counts
-    paths = _write_artifacts(assignment, progress)
-    yield partial(_close, progress, paths)
-    return {**asdict(counts), **{name: path or None for name, path in paths.items()}}
+    if progress.phase is Phase.RECOGNISING:
+        progress = yield from recognise(source, progress)
+    if progress.phase is Phase.VALIDATING:
+        progress = yield from validate(assignment, source, progress)
+    if progress.phase is Phase.LOADING:
+        progress = yield from load(assignment, source, progress)
+    return result_of(assignment.tenant, progress)
 
 
-def _register(assignment: Assignment, item: StoredObject) -> Checkpoint:
+def _register(assignment: Assignment, source: Source, item: StoredObject) -> Checkpoint:
     file = IngestedFile.objects.create(
         tenant_id=assignment.tenant,
         job_id=assignment.job_id,
-        source=assignment.payload["source"],
+        source=source.name,
+        source_version=source.version,
         path=assignment.payload["s3_path"],
         size=item.size,
         etag=item.etag,
-        state=IngestedFile.State.LOADING,
     )
-    parts = settings.INGEST_LOADERS if item.size > SMALL_FILE_BYTES else 1
-    return Progress(file_id=file.pk, item=item, parts=parts).checkpoint()
+    is_wanted_anyhow = assignment.payload.get("reload", False)
+    may_be_known = not is_wanted_anyhow and could_be_known(source, size=item.size)
+    return Progress(
+        file_id=file.pk,
+        item=item,
+        phase=Phase.RECOGNISING if may_be_known else first_phase(source),
+        passes=2 if source.has_totals else 1,
+        parts=_parts(item),
+    ).checkpoint()
 
 
-def _chunks(source: Source, progress: Progress, until_line: int) -> Iterator[Chunk]:
-    blocks = storage.store().blocks(progress.item, progress.offset)
-    return chunks(
-        source.read(blocks, resume=progress.position),
-        parts=progress.parts,
-        most_rows=settings.INGEST_CHUNK_ROWS,
-        until_line=until_line,
-    )
+def _reopen(assignment: Assignment, source: Source, item: StoredObject) -> Checkpoint:
+    """Begin to load a file that was released from its quarantine.
+
+    Raises PermanentError if it was not, or is not what a person has decided about.
+    """
+    wanted = {"pk": assignment.payload["file_id"], "job_id": assignment.job_id}
+    file = IngestedFile.objects.filter(**wanted).first()
+    if file is None:
+        text = "The file that the payload names was not released for this job."
+        raise PermanentError("not_released", text)
+    if (item.size, item.etag) != (file.size, file.etag):
+        raise PermanentError("object_changed", _CHANGED)
+    return Progress(
+        file_id=file.pk,
+        item=item,
+        phase=Phase.LOADING,
+        parts=_parts(item),
+        digest=Digest(item.size, file.content_digest, is_whole=True),
+        is_checked=True,
+    ).checkpoint()
 
 
-def _load(parts: Parts, target: Target, progress: Progress, chunk: Chunk) -> Checkpoint:
-    parts.load(chunk)
-    after = replace(progress, chunk=progress.chunk + 1, position=chunk.position)
-    IngestedFile.objects.filter(pk=target.file_id).update(
-        state=IngestedFile.State.LOADING, **asdict(parts.counts)
-    )
-    size = after.offset - progress.offset
-    return after.checkpoint(rows=chunk.row_count, bytes=size)
-
-
-def _write_artifacts(assignment: Assignment, progress: Progress) -> dict[str, str]:
-    def write(why: KeptOutRow.Why, folder: str) -> str:
-        path = f"{folder}/{assignment.job_id}.csv"
-        return artifacts.write_kept_out(
-            storage.store(),
-            tenant=assignment.tenant,
-            file_id=progress.file_id,
-            why=why,
-            key=storage.object_key(assignment.tenant, path),
-        )
-
-    return {
-        "rejects_path": write(KeptOutRow.Why.REJECTED, "rejects"),
-        "conflicts_path": write(KeptOutRow.Why.CONFLICTING, "conflicts"),
-    }
-
-
-def _close(progress: Progress, paths: dict[str, Any]) -> Checkpoint:
-    FilePart.objects.filter(file_id=progress.file_id).delete()
-    IngestedFile.objects.filter(pk=progress.file_id).update(
-        state=IngestedFile.State.LOADED, loaded_at=Now(), **paths
-    )
-    checkpoint = progress.checkpoint()
-    return replace(checkpoint, done=progress.item.size, is_last=True)
+def _parts(item: StoredObject) -> int:
+    return settings.INGEST_LOADERS if item.size > SMALL_FILE_BYTES else 1
 
 
 def mark_failed(job_id: UUID) -> None:
-    """Show the file of a dead or cancelled job as failed."""
-    IngestedFile.objects.filter(job_id=job_id).update(state=IngestedFile.State.FAILED)
+    """Show the file of a dead or cancelled job as failed, unless it is closed."""
+    files = IngestedFile.objects.filter(job_id=job_id).exclude(state__in=_CLOSED)
+    files.update(state=IngestedFile.State.FAILED)
 
 
 def why_fixed(job_id: UUID) -> str:
-    """Return why a job has to stay with its file: rows of it are loaded and counted."""
-    file = IngestedFile.objects.filter(job_id=job_id, rows__gt=0).first()
-    if file is None:
+    """Return why a job has to stay with its file.
+
+    Rows of it are loaded and counted, or a person has decided about just this one.
+    """
+    file = IngestedFile.objects.filter(job_id=job_id).first()
+    if file is None or (file.rows == 0 and file.decided_at is None):
         return ""
+    what = f"{file.rows:,} row(s) of {file.path!r} are loaded"
+    if file.rows == 0:
+        what = f"{file.path!r} was released from its quarantine"
     return (
-        f"{file.rows:,} row(s) of {file.path!r} are loaded, so the job can only go on "
-        "with that file. Enqueue another file as a job of its own, and discard this."
+        f"{what}, so the job can only go on with that file. Enqueue another file as a "
+        "job of its own, and discard this."
     )
 
 

@@ -54,11 +54,11 @@ ORDER BY line
 
 _KEEP_OUT = """
 INSERT INTO ingestion_keptoutrow
-    (tenant_id, file_id, line, why, "column", reason, value, raw_row)
-SELECT %(tenant)s, %(file)s, line, %(why)s, "column", reason, value, raw_row::jsonb
+    (tenant_id, file_id, line, why, "column", reason, value, raw_row, raw)
+SELECT %(tenant)s, %(file)s, line, %(why)s, "column", reason, value, raw_row::jsonb, raw
 FROM unnest(%(lines)s::bigint[], %(columns)s::text[], %(reasons)s::text[],
-            %(values)s::text[], %(raw_rows)s::text[])
-    AS r (line, "column", reason, value, raw_row)
+            %(values)s::text[], %(raw_rows)s::text[], %(raws)s::bytea[])
+    AS r (line, "column", reason, value, raw_row, raw)
 """
 
 
@@ -121,29 +121,36 @@ def _load_rows(
 
 
 def _keep_out_rejects(target: Target, rejects: Sequence[Reject]) -> None:
-    _keep_out(
+    keep_out(
         target,
         KeptOutRow.Why.REJECTED,
-        [(r.line, r.column or "", r.reason.value, r.value, None) for r in rejects],
+        [
+            (r.line, r.column or "", r.reason.value, r.value, None, r.raw)
+            for r in rejects
+        ],
     )
 
 
 def _keep_out_conflicts(
     target: Target, conflicts: Sequence[tuple[int, str, str]]
 ) -> None:
-    _keep_out(
+    keep_out(
         target,
         KeptOutRow.Why.CONFLICTING,
-        [(line, "txn_id", "conflicting", txn, raw) for line, txn, raw in conflicts],
+        [
+            (line, "txn_id", "conflicting", txn, raw, None)
+            for line, txn, raw in conflicts
+        ],
     )
 
 
-def _keep_out(
+def keep_out(
     target: Target, why: KeptOutRow.Why, rows: Sequence[tuple[Any, ...]]
 ) -> None:
+    """Write rows that need a look: line, column, reason, value, raw row, raw bytes."""
     if not rows:
         return
-    lines, columns, reasons, values, raw_rows = (
+    lines, columns, reasons, values, raw_rows, raws = (
         list(column) for column in zip(*rows, strict=True)
     )
     parameters: dict[str, Any] = {
@@ -155,6 +162,7 @@ def _keep_out(
         "reasons": reasons,
         "values": values,
         "raw_rows": raw_rows,
+        "raws": raws,
     }
     with connection.cursor() as cursor:
         cursor.execute(_KEEP_OUT, parameters)

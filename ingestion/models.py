@@ -4,8 +4,8 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.db import models
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models import F, JSONField, Q, Value
+from django.db.models.functions import MD5, Coalesce, Now
 
 from tenants.scoping import TenantOwned
 
@@ -19,6 +19,18 @@ class FixedCharField(models.CharField):  # type: ignore[type-arg]
     def db_type(self, connection: Any) -> str:
         """Return CHAR(n) where the base class gives VARCHAR(n)."""
         return f"char({self.max_length})"
+
+
+class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
+    """A column of type NUMERIC that keeps every digit it is given."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Django wants to know; PostgreSQL is not told.
+        super().__init__(*args, **{"max_digits": 1000, "decimal_places": 100, **kwargs})
+
+    def db_type(self, connection: Any) -> str:
+        """Return NUMERIC without a precision, to which it would round."""
+        return "numeric"
 
 
 class IngestedFile(TenantOwned):
@@ -43,10 +55,27 @@ class IngestedFile(TenantOwned):
         db_constraint=False,
     )
     source = models.TextField()
+    source_version = models.TextField(blank=True, default="", db_default="")
     path = models.TextField(help_text="As given, below the tenant's own prefix.")
     size = models.BigIntegerField()
     etag = models.TextField(
         blank=True, default="", db_default="", help_text="Pins the object's content."
+    )
+    content_digest = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="By which the same content is known again; docs/files.md.",
+    )
+    #: The file with the same content that was loaded before: this one brought nothing.
+    same_as = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
     )
     state = models.TextField(choices=State.choices, default=State.RECEIVED)
     rows = models.BigIntegerField(default=0, db_default=0)
@@ -54,13 +83,42 @@ class IngestedFile(TenantOwned):
     duplicate = models.BigIntegerField(default=0, db_default=0)
     conflicting = models.BigIntegerField(default=0, db_default=0)
     rejected = models.BigIntegerField(default=0, db_default=0)
+    #: Accepted rows about which there is a doubt.
+    flagged = models.BigIntegerField(default=0, db_default=0)
+    #: Of what its accepted rows say: `[currency, status, direction, rows, amount]`.
+    totals = models.JSONField(default=list, db_default=Value([], JSONField()))
+    statement_count = models.BigIntegerField(default=0, db_default=0)
+    #: Of which `MOST_FAULTS` at most of a pass are kept as rows.
+    fault_count = models.BigIntegerField(default=0, db_default=0)
+    #: The job that put it in quarantine, once it was released: `job` loads it then.
+    quarantine_job = models.OneToOneField(
+        "jobs.Job",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="quarantined_file",
+        db_constraint=False,
+    )
+    #: When a person decided about it in quarantine, who, and why.
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.TextField(blank=True, default="", db_default="")
+    decided_why = models.TextField(blank=True, default="", db_default="")
     rejects_path = models.TextField(blank=True, default="", db_default="")
     conflicts_path = models.TextField(blank=True, default="", db_default="")
+    flags_path = models.TextField(blank=True, default="", db_default="")
+    corrections_path = models.TextField(blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
     loaded_at = models.DateTimeField(null=True, blank=True)
 
     class Meta(TenantOwned.Meta):
+        permissions: ClassVar = [
+            ("release_ingestedfile", "Can release and refuse quarantined files")
+        ]
         constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(decided_at=None) | ~Q(decided_why=""),
+                name="file_decided_for_a_reason",
+            ),
             models.CheckConstraint(
                 condition=Q(
                     rows=F("inserted")
@@ -73,6 +131,11 @@ class IngestedFile(TenantOwned):
         ]
         indexes: ClassVar = [
             models.Index(F("tenant"), F("id").desc(), name="file_newest"),
+            models.Index(
+                fields=["tenant", "source", "size"],
+                condition=~Q(content_digest=""),
+                name="file_by_size",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -162,14 +225,17 @@ class Transaction(TenantOwned):
 
 
 class KeptOutRow(TenantOwned):
-    """A row of a file that did not become a transaction, and why.
+    """A row of a file that needs a look, and why: nearly always it was kept out.
 
-    Written with the chunk it stands in, so a resumed load neither loses nor repeats it.
+    A flagged row is the exception: it was accepted in spite of a doubt, and may be here
+    several times. Written with the chunk it stands in, so a resumed load neither loses
+    nor repeats it.
     """
 
     class Why(models.TextChoices):
         REJECTED = "rejected"
         CONFLICTING = "conflicting"
+        FLAGGED = "flagged"
 
     id = models.BigAutoField(primary_key=True)
     file = models.ForeignKey(
@@ -185,13 +251,94 @@ class KeptOutRow(TenantOwned):
     reason = models.TextField()
     value = models.TextField(blank=True, default="", db_default="")
     raw_row = models.JSONField(null=True, blank=True)
+    #: The bytes of a rejected row, where it may be corrected and sent again.
+    raw = models.BinaryField(null=True, blank=True)
 
     class Meta(TenantOwned.Meta):
         constraints: ClassVar = [
+            # The name of a column may be too long for an index.
             models.UniqueConstraint(
-                fields=["file", "line", "why"], name="kept_out_row_once"
+                *("file", "line", "why", "reason", MD5("column")),
+                name="kept_out_row_once",
             ),
         ]
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.reason}"
+
+
+class Statement(TenantOwned):
+    """What a file says about one account for a time, once that was read to its end.
+
+    Balances and sums have a sign: what the holder has is positive, and so are credits.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    file = models.ForeignKey(
+        IngestedFile,
+        on_delete=models.CASCADE,
+        related_name="statements",
+        db_constraint=False,
+        db_index=False,
+    )
+    ordinal = models.BigIntegerField(help_text="Its place in the file, from 1.")
+    line = models.BigIntegerField()
+    source = models.TextField()
+    account_id = models.TextField()
+    statement_id = models.TextField(blank=True)
+    number = models.BigIntegerField(null=True, blank=True)
+    currency = models.TextField()
+    opening = ExactDecimalField(null=True, blank=True)
+    closing = ExactDecimalField(null=True, blank=True)
+    opening_date = models.DateField(null=True, blank=True)
+    closing_date = models.DateField(null=True, blank=True)
+    day = models.DateField(help_text="By which those of an account are in order.")
+    rows = models.BigIntegerField()
+    credits = ExactDecimalField()
+    debits = ExactDecimalField(help_text="The sum that was taken; positive.")
+
+    class Meta(TenantOwned.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["file", "ordinal"], name="statement_once"),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                *("tenant", "source", "account_id", "currency", "day"),
+                Coalesce("number", 0),
+                "id",
+                name="statement_in_order",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.statement_id or f"statement {self.ordinal} of file {self.file_id}"
+
+
+class FileFault(TenantOwned):
+    """Something that a file says about itself as a whole and that does not hold."""
+
+    id = models.BigAutoField(primary_key=True)
+    file = models.ForeignKey(
+        IngestedFile,
+        on_delete=models.CASCADE,
+        related_name="faults",
+        db_constraint=False,
+        db_index=False,
+    )
+    line = models.BigIntegerField(help_text="Where the file says so.")
+    control = models.TextField()
+    expected = models.TextField(blank=True)
+    found = models.TextField(blank=True)
+    #: When a later file brought what was missing.
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["file", "line", "control", "expected", "found"],
+                name="file_fault_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.control}"

@@ -4,14 +4,14 @@ from rest_framework import serializers
 
 from ingestion.sources.registry import UnknownSourceError, source_get
 from ingestion.storage import UnsafePathError, object_key
-from jobs.fields import StrictCharField
+from jobs.fields import StrictBooleanField, StrictCharField
 from jobs.payloads import PayloadInput
 
 
 class IngestPayload(PayloadInput):
     """A stored file, and how to read it."""
 
-    payload_fields = ("s3_path", "source")
+    payload_fields = ("s3_path", "source", "reload")
 
     s3_path = StrictCharField(
         help_text="Path below the tenant's own prefix. The file may arrive later than "
@@ -19,6 +19,10 @@ class IngestPayload(PayloadInput):
     )
     source = StrictCharField(  # type: ignore[assignment] # a field, not its source
         max_length=64, help_text="Name of a format, exactly as in docs/formats.md."
+    )
+    reload = StrictBooleanField(
+        required=False,
+        help_text="Load it even if a file with the same content was loaded before.",
     )
 
     def validate_s3_path(self, value: str) -> str:

@@ -1,16 +1,36 @@
 """Reads about ingested files."""
 
 from enum import StrEnum
+from typing import Final, Self
 
 from ingestion.storage import object_key
 from jobs.models import Job
+
+_ROWS: Final = "text/csv; charset=utf-8"
 
 
 class Artifact(StrEnum):
     """A file that a load leaves beside the original."""
 
-    REJECTS = "rejects"
-    CONFLICTS = "conflicts"
+    what: str
+    content_type: str
+
+    def __new__(cls, name: str, what: str, content_type: str) -> Self:
+        """Make a member that knows what it is, and how it is sent."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.what, member.content_type = what, content_type
+        return member
+
+    REJECTS = "rejects", "the rows of a file that were rejected, and why", _ROWS
+    CONFLICTS = "conflicts", "the rows of a file in conflict with stored ones", _ROWS
+    FLAGS = "flags", "the doubts about rows that were accepted", _ROWS
+    # In whatever encoding the file has.
+    CORRECTIONS = (
+        "corrections",
+        "the rejected rows as they stood in the file, to be corrected and sent again",
+        "application/octet-stream",
+    )
 
 
 class NoArtifactError(LookupError):

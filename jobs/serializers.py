@@ -118,6 +118,14 @@ class LinksOutput(serializers.Serializer[Any]):
     conflicts = serializers.CharField(
         required=False, help_text="Download of the conflicting rows, if there are any."
     )
+    flags = serializers.CharField(
+        required=False, help_text="Download of the doubts about accepted rows."
+    )
+    corrections = serializers.CharField(
+        required=False,
+        help_text="Download of the rejected rows as they stood, to correct them and "
+        "send them again.",
+    )
 
 
 class JobOutput(serializers.Serializer[Job]):

@@ -4,7 +4,13 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from ingestion.api import ConflictsView, EnqueueIngestView, RejectsView
+from ingestion.api import (
+    ConflictsView,
+    CorrectionsView,
+    EnqueueIngestView,
+    FlagsView,
+    RejectsView,
+)
 from jobs.api import CancelJobView, EnqueueSleepView, JobsView, JobView
 from jobs.dead_letters_api import (
     DeadLetterGroupsView,
@@ -33,6 +39,12 @@ urlpatterns = [
     path("jobs/<str:job_id>/cancel", CancelJobView.as_view(), name="job-cancel"),
     path("jobs/<str:job_id>/rejects", RejectsView.as_view(), name="job-rejects"),
     path("jobs/<str:job_id>/conflicts", ConflictsView.as_view(), name="job-conflicts"),
+    path("jobs/<str:job_id>/flags", FlagsView.as_view(), name="job-flags"),
+    path(
+        "jobs/<str:job_id>/corrections",
+        CorrectionsView.as_view(),
+        name="job-corrections",
+    ),
     path(_LETTERS, DeadLettersView.as_view(), name="dead-letters"),
     path(
         f"{_LETTERS}/groups", DeadLetterGroupsView.as_view(), name="dead-letter-groups"

@@ -61,7 +61,8 @@ def enqueue(path: str) -> UUID:
 
     from jobs.services import job_enqueue
 
-    payload = {"s3_path": path, "source": "UPI"}
+    # Each round loads what the rounds before have loaded.
+    payload = {"s3_path": path, "source": "UPI", "reload": True}
     job = job_enqueue(
         tenant_id=TENANT, kind="ingest", payload=payload, now=timezone.now()
     )

@@ -6,7 +6,7 @@ and never touches the database: bytes in, records out.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, Protocol, Self
 from unicodedata import is_normalized, normalize
 
 MAX_VALUE_CHARS = 200
+#: A longer row is not kept as it stood when it is refused.
+MAX_RAW_BYTES = 1 << 16
 
 
 class _Explained(StrEnum):
@@ -210,6 +212,19 @@ class Control(_Explained):
     )
     UNREADABLE = "unreadable", "A balance or sum that the file states is not readable."
     UNFINISHED = "unfinished", "The file ends before its last statement or trailer."
+    # These show between files, and keep none out.
+    STATEMENT_GAP = (
+        "statement_gap",
+        "The number of the statement does not follow from the account's one before.",
+    )
+    STATEMENT_REPEAT = (
+        "statement_repeat",
+        "The account has another statement with that number, and it says otherwise.",
+    )
+    CARRIED_BALANCE = (
+        "carried_balance",
+        "The opening balance is not what the account's statement before closed with.",
+    )
 
 
 class Flag(NamedTuple):
@@ -247,12 +262,17 @@ class Row(NamedTuple):
 
 
 class Reject(NamedTuple):
-    """One refused row; `value` is safe to store as PostgreSQL text or JSON."""
+    """One refused row; `value` is safe to store as PostgreSQL text or JSON.
+
+    `raw` are the bytes that it stands in, of a source with a `head`; None if they are
+    more than `MAX_RAW_BYTES`.
+    """
 
     line: int
     column: str | None
     reason: Reason
     value: str
+    raw: bytes | None = None
 
 
 class Statement(NamedTuple):
@@ -342,6 +362,12 @@ class Source:
 
     name: str
     read: Read
+    #: Returns the bytes before the first row, which make a file of the source of any of
+    #: its rows; None where rows are no good without the others.
+    head: Callable[[Iterable[bytes]], bytes] | None = None
+    #: Another one wherever the same bytes are read otherwise than before: what was
+    #: loaded by an older version is not taken for the same as a file that comes now.
+    version: str = "1"
     #: Its files state totals or balances: they are checked before anything is loaded.
     has_totals: bool = False
 

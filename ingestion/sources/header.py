@@ -1,7 +1,7 @@
 """The header of a delimited file: read it, name its columns, refuse a wrong one."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ingestion.sources.base import FileFault, Reason, Reject, SourceError, visible
 from ingestion.sources.lines import RecordReader
@@ -29,6 +29,23 @@ def open_file(blocks: Iterable[bytes], known: Sequence[str]) -> RecordReader:
         raise _unreadable(first)
     reader.header = column_names(first, known)
     return reader
+
+
+def head_of(blocks: Iterable[bytes], known: Sequence[str]) -> bytes:
+    """Return the bytes of a whole file up to its first row, with their line end.
+
+    Raises SourceError.
+    """
+    taken = bytearray()
+
+    def noted() -> Iterator[bytes]:
+        for block in blocks:
+            taken.extend(block)
+            yield block
+
+    reader = open_file(noted(), known)
+    head = bytes(taken[: reader.offset])
+    return head if head.endswith(b"\n") else head + b"\n"
 
 
 def column_names(cells: list[str], known: Sequence[str]) -> tuple[str, ...]:

@@ -20,7 +20,13 @@ from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import Self
 
-from ingestion.sources.base import Position, Reason, Reject, visible
+from ingestion.sources.base import (
+    MAX_RAW_BYTES,
+    Position,
+    Reason,
+    Reject,
+    visible,
+)
 
 CHUNK_BYTES = 1 << 18
 MAX_FIELD_CHARS = 1 << 16
@@ -170,6 +176,7 @@ class RecordReader:
         self.offset = offset
         self.line = line
         self.header = header
+        self._raw, self._size = b"", 0
         self._ahead: deque[tuple[bytes, int]] = deque()
         self._lines = physical_lines(blocks)
 
@@ -178,6 +185,11 @@ class RecordReader:
         """Return a reader that goes on at `position`, where `blocks` start."""
         header = tuple(position.state["header"])
         return cls(blocks, offset=position.offset, line=position.line, header=header)
+
+    @property
+    def raw(self) -> bytes | None:
+        """Return the bytes of the record yielded last; None if they are too many."""
+        return None if self._size > MAX_RAW_BYTES else self._raw
 
     @property
     def position(self) -> Position:
@@ -191,6 +203,7 @@ class RecordReader:
             line = self.line
             self.line += 1
             self.offset += size
+            self._raw, self._size = raw, size
             fields: Outcome | None = _plain_fields(raw)
             if fields is None or len(fields) != len(self.header):
                 fields = self._carefully(line, raw, size)
@@ -225,6 +238,8 @@ class RecordReader:
             return _reject(line, Reason.UNCLOSED_QUOTE, text)
         self.line += len(taken)
         self.offset += sum(size for _, size in taken)
+        self._raw += b"".join(part for part, _ in taken)
+        self._size += sum(size for _, size in taken)
         return outcome
 
     def _take_to_closing_line(self, total: int) -> tuple[list[tuple[bytes, int]], bool]:

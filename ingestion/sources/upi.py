@@ -17,7 +17,12 @@ from ingestion.sources.base import (
     Source,
     row_hash,
 )
-from ingestion.sources.header import column_key, open_file, require_columns
+from ingestion.sources.header import (
+    column_key,
+    head_of,
+    open_file,
+    require_columns,
+)
 from ingestion.sources.lines import Outcome, RecordReader
 
 REQUIRED = (
@@ -56,7 +61,10 @@ class UpiReading:
         reader = self._reader = _opened(self._blocks, self._resume)
         layout = UpiLayout(reader.header)
         for line, outcome in reader:
-            yield layout.judge(line, outcome)
+            record = layout.judge(line, outcome)
+            if type(record) is Reject:
+                record = record._replace(raw=reader.raw)
+            yield record
 
     @property
     def offset(self) -> int:
@@ -74,6 +82,11 @@ class UpiReading:
 def read(blocks: Iterable[bytes], *, resume: Position | None = None) -> UpiReading:
     """Return the records of a UPI file; see `Read`."""
     return UpiReading(blocks, resume)
+
+
+def head(blocks: Iterable[bytes]) -> bytes:
+    """Return the bytes of a UPI file up to its first row; raises SourceError."""
+    return head_of(blocks, COLUMNS)
 
 
 def _opened(blocks: Iterable[bytes], resume: Position | None) -> RecordReader:
@@ -214,4 +227,4 @@ def _local(instant: datetime) -> str:
     return instant.astimezone(_INDIA).replace(tzinfo=None).isoformat(" ")
 
 
-SOURCE = Source(name="UPI", read=read)
+SOURCE = Source(name="UPI", read=read, head=head)

@@ -25,6 +25,8 @@ _OTHERS: Final = {"jobs", "tenants", "quotas"}
 _OF_JOB: Final = ("state", "result", "error", "progress")
 #: What must be alike in all runs.
 _EXACT: Final = {"jobs_job", "usage_events", "objects"}
+#: Keys of numbers that no two runs share.
+_IDS: Final = {"file_id"}
 
 Row = dict[str, Any]
 
@@ -112,7 +114,10 @@ def _masking(job: Job, since: datetime) -> Callable[[Any], Any]:
     def mask(value: Any) -> Any:
         match value:
             case dict():
-                return {mask(key): mask(value[key]) for key in sorted(value)}
+                return {
+                    mask(key): "ID" if key in _IDS else mask(value[key])
+                    for key in sorted(value)
+                }
             case list():
                 return [mask(item) for item in value]
             case str():

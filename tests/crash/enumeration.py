@@ -1,7 +1,7 @@
 """Strikes one process at each of its points in turn, and looks at what comes of it."""
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.utils import timezone
 
 from jobs import handlers, runner
+from jobs.handlers import JSONDict
 from jobs.models import Job
 from tests.arrange import make_job, make_tenant
 from tests.crash.children import Child
@@ -59,10 +60,19 @@ class _Trial:
 
 
 class Enumeration:
-    """One kind, one scene, one fault."""
+    """One kind, one scene, one fault; the kind's own sample, or another."""
 
-    def __init__(self, kind: str, name: str, scene: Scene, fault: Fault) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        scene: Scene,
+        fault: Fault,
+        *,
+        sample: Callable[[str], JSONDict] | None = None,
+    ) -> None:
         self.kind = kind
+        self.sample = sample or handlers.get(kind).sample
         self.scene = scene
         self.fault = fault
         self.title = f"{kind}, {name}, {fault}"
@@ -106,9 +116,8 @@ class Enumeration:
         since = timezone.now()
         slug = f"crashed{next(_numbers):06}"
         make_tenant(slug)
-        sample = handlers.get(self.kind).sample
-        assert sample is not None, self.kind
-        job = make_job(slug, kind=self.kind, payload=sample(slug))
+        assert self.sample is not None, self.kind
+        job = make_job(slug, kind=self.kind, payload=self.sample(slug))
         return _Trial(job, since, self.scene.prepare(job))
 
     def _account_here(self) -> Account:

@@ -14,7 +14,7 @@ from jobs.models import Job
 from taskqueue_site.settings import _object_store
 from tests.arrange import make_job, make_tenant, run
 from tests.integration.api import assert_problem, client_of
-from tests.integration.test_ingest import row, text
+from tests.integration.ingesting import row, text
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

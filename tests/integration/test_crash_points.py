@@ -4,9 +4,10 @@ By default at every SQL call and at a seeded sample of the lines; `make crash-po
 takes every line.
 """
 
+import io
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ingestion.loader import Counts
 from jobs import handlers, ledger
 from jobs.handlers import Checkpoint
 from jobs.models import Job
+from tests import totals_source
 from tests.arrange import make_job, make_tenant, run
 from tests.crash.bugs import BUGS
 from tests.crash.enumeration import SEED, Enumeration, Report
@@ -33,6 +35,27 @@ Capture = pytest.CaptureFixture[str]
 
 IS_LONG = os.environ.get("CRASH_POINTS") == "all"
 KINDS = handlers.names()
+
+
+_ROWS = [f"R|id{n}|C|1.00" for n in range(6)]
+HOLDS = totals_source.statement(*_ROWS[:4], "R|id4|D|x") + totals_source.statement(
+    *_ROWS[4:], number=2, opening="4.00"
+)
+DOES_NOT = HOLDS + totals_source.statement(closing="1", count=1)
+
+
+def put(content: bytes) -> Callable[[str], dict[str, Any]]:
+    """Return a sample of a file that is checked before it is loaded."""
+
+    def sample(tenant: str) -> dict[str, Any]:
+        key = storage.object_key(tenant, "sample")
+        storage.store().write(key, io.BytesIO(content))
+        return {"s3_path": "sample", "source": "TOTALS"}
+
+    return sample
+
+
+SAMPLES = {"totals that hold": put(HOLDS), "totals that do not": put(DOES_NOT)}
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +144,21 @@ def test_an_attempt_struck_at_any_point_leaves_no_trace(
 ):
     enumeration = Enumeration(kind, scene, ATTEMPTS[scene], fault)
     report = enumeration.run(points_of(scene, enumeration))
+    check(enumeration, report, capsys)
+
+
+@pytest.mark.usefixtures("totals_sources")
+@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_file_with_totals_struck_at_any_point_leaves_no_trace(
+    name: str, fault: Fault, capsys: Capture
+):
+    scene = "settled at once"
+    enumeration = Enumeration(
+        "ingest", f"{name}, {scene}", ATTEMPTS[scene], fault, sample=SAMPLES[name]
+    )
+    few = None if IS_LONG else 10
+    report = enumeration.run(enumeration.some(calls=few, lines=few))
     check(enumeration, report, capsys)
 
 

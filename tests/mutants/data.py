@@ -19,11 +19,9 @@ MUTANTS: Final = (
     Mutant(
         15,
         "checkpoint in the middle of a row",
-        "ingestion/handlers.py",
-        "position=records[-1].position,",
-        "position=replace(\n"
-        "            records[-1].position, offset=records[-1].end_offset - 5\n"
-        "        ),",
+        "ingestion/progress.py",
+        "position=chunk.position,",
+        "position=replace(chunk.position, offset=chunk.position.offset - 5),",
         (_INGEST + "test_a_load_resumes_after_its_last_chunk",),
     ),
     Mutant(

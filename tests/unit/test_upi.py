@@ -16,6 +16,7 @@ import pytest
 
 from ingestion.sources import upi
 from ingestion.sources.base import (
+    MAX_RAW_BYTES,
     Control,
     FileFault,
     Position,
@@ -565,3 +566,30 @@ def test_a_conflict_is_planted_where_the_amount_happens_to_be_the_other_one():
             known = first.setdefault(record.row.txn_id, record.row.row_hash)
             conflicts += known != record.row.row_hash
     assert conflicts == writer.truth.conflicting == 20
+
+
+# --- What may be corrected and sent again ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "head", [b"\xef\xbb\xbf", b"", b"\n\n"], ids=["bom", "plain", "blank"]
+)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+def test_a_head_is_all_that_stands_before_the_rows(head: bytes, end: bytes):
+    begin = head + ",".join(upi.COLUMNS).encode() + end
+    assert upi.head([begin, b"a row" + end]) == begin
+    assert upi.head([begin[n : n + 1] for n in range(len(begin))]) == begin
+
+
+def test_a_head_without_a_line_end_gets_one():
+    begin = ",".join(upi.COLUMNS).encode()
+    assert upi.head([begin]) == begin + b"\n"
+
+
+def test_a_row_that_is_too_long_is_not_kept_as_it_stood():
+    begin = ",".join(upi.COLUMNS).encode() + b"\n"
+    short, long = b"a" * MAX_RAW_BYTES, b"b" * (MAX_RAW_BYTES + 1)
+    found = [each.reject for each in records(upi.read, [begin + short[1:] + b"\n"])]
+    assert found[0].raw == short[1:] + b"\n"
+    found = [each.reject for each in records(upi.read, [begin + long])]
+    assert found[0].raw is None

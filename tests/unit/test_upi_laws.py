@@ -214,3 +214,14 @@ def test_the_quick_way_agrees_with_the_careful_one(data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(upi.UpiLayout, "quick", lambda *_: None)
         assert read(data) == quick
+
+
+@given(a_file)
+def test_a_refused_row_behind_the_head_is_refused_again_for_the_same(data):
+    for record in read(data):
+        if record.reject is None:
+            continue
+        assert record.reject.raw in data
+        alone = upi.head([data]) + record.reject.raw
+        (again,) = read(alone)
+        assert again.reject == record.reject._replace(line=2)

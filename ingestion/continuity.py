@@ -1,0 +1,69 @@
+"""Whether an account's statement follows from the one before it. Pure."""
+
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from ingestion.sources.base import Control
+
+#: What only shows between files.
+CONTROLS: Final = (
+    Control.STATEMENT_GAP,
+    Control.STATEMENT_REPEAT,
+    Control.CARRIED_BALANCE,
+)
+#: Numbers that a new count begins with: most banks begin again every year.
+_FIRST: Final = (0, 1)
+
+
+class Told(NamedTuple):
+    """What of a statement counts for that."""
+
+    number: int | None
+    opening: Decimal | None
+    closing: Decimal | None
+    rows: int
+    credits: Decimal
+    debits: Decimal
+
+    def __str__(self) -> str:
+        """Return it in a few words."""
+        return f"{self.opening} to {self.closing} in {self.rows} rows"
+
+
+class Broken(NamedTuple):
+    """A control that does not hold between two statements."""
+
+    control: Control
+    expected: str
+    found: str
+
+
+def broken(before: Told, after: Told) -> Broken | None:
+    """Return what does not hold between two statements in a row, if something does not.
+
+    Where a statement is missing or came twice, the balances are no fault of their own.
+    """
+    if before.number is not None and after.number is not None:
+        if after.number == before.number:
+            return _repeated(before, after)
+        following = before.number + 1
+        if after.number not in (following, *_FIRST):
+            return Broken(Control.STATEMENT_GAP, str(following), str(after.number))
+    if _joins(before, after):
+        return None
+    return Broken(Control.CARRIED_BALANCE, str(before.closing), str(after.opening))
+
+
+def _repeated(before: Told, after: Told) -> Broken | None:
+    """Return the fault of a number that came before.
+
+    The same once more is none, and neither is a further page, which goes on where the
+    one before ended. Without balances nobody can tell a page from another statement.
+    """
+    if before == after or _joins(before, after):
+        return None
+    return Broken(Control.STATEMENT_REPEAT, str(before), str(after))
+
+
+def _joins(before: Told, after: Told) -> bool:
+    return None in (before.closing, after.opening) or before.closing == after.opening
