@@ -407,7 +407,8 @@ def test_overlapping_exports_name_the_same_rows_alike():
     [
         "01-Apr-2026,a,,,,100.00,1100.00",
         '01/04/2026,a ,,,0.00,"100.00",Rs. 1100.00 Cr',
-        '01/04/2026,"\ta",,,,100,1100.00',
+        '01/04/2026,"\ta",-,,,100,1100.00',
+        "01/04/2026,a,0000000000,-,,100,1100.00",
     ],
 )
 def test_the_same_row_of_another_export_has_the_same_id_and_hash(same):
@@ -425,11 +426,24 @@ def test_the_same_row_of_another_export_has_the_same_id_and_hash(same):
         "01/04/2026,a,,,,100.00,1100.01",
         "01/04/2026,ab,,,,100.00,1100.00",
         "01/04/2026,a,501,,,100.00,1100.00",
-        "01/04/2026,a,,02/04/2026,,100.00,1100.00",
     ],
 )
 def test_another_row_has_another_id(other):
     assert ids(other) != ids(DAY_1[0])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "01/04/2026 09:00,a,,,,100.00,1100.00",
+        "01/04/2026,a,,02/04/2026,,100.00,1100.00",
+    ],
+)
+def test_what_some_exports_leave_out_makes_a_conflict_and_not_another_row(other):
+    (first,) = rows(records(HEADER, DAY_1[0]))
+    (second,) = rows(records(HEADER, other))
+    assert first.txn_id == second.txn_id
+    assert first.row_hash != second.row_hash
 
 
 def test_accounts_do_not_share_ids():

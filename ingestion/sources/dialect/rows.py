@@ -83,11 +83,9 @@ class RowReader:
         account, other, address = self._parties.sides(texts, flags)
         self._demand(texts, reference, status)
         balance = self._balance(texts, currency, flags)
-        # What the file says, not what is made of it: a dialect that is told to find
-        # more references must know the rows again that it read before.
         said = (
-            *(str(amount), currency, direction, instant.isoformat()),
-            *(self._value_day(texts, flags), "" if balance is None else str(balance)),
+            *(str(amount), currency, direction),
+            "" if balance is None else str(balance),
             *map(_squeezed, (texts[at["reference"]], texts[at["counterparty"]])),
             _squeezed(narration),
         )
@@ -108,8 +106,9 @@ class RowReader:
             self._raw(cells, more),
             row_hash(
                 HASH_VERSION,
-                *(txn_id, status, reference or "", account or "", other or ""),
-                *(address or "", *said),
+                *(txn_id, status, account or "", other or "", address or ""),
+                *(instant.isoformat(), self._value_day(texts, flags)),
+                *said,
             ),
             tuple(flags),
         )
@@ -199,6 +198,11 @@ class RowReader:
         return f"{prefix}:{ident}" if prefix and ident else ident
 
     def _by_content(self, day: date, account: str | None, said: Sequence[str]) -> str:
+        """Return the id of a row that has none: what every export says of it.
+
+        Without what some leave out, such as the time of day, and without what is made
+        of it: a dialect that learns to find more references must know its rows again.
+        """
         digest = row_hash(HASH_VERSION, *said)[:DIGEST_BYTES]
         number = self._seen.number(day.isoformat(), digest)
         repeated = f".{number}" if number > 1 else ""
@@ -228,5 +232,5 @@ class RowReader:
 
 
 def _squeezed(text: str) -> str:
-    """Return a text as another export may break it: without blanks."""
-    return "".join(text.split())
+    """Return a text in the form that it has in every export: without blanks."""
+    return "" if text in NOTHING or not text.strip("0") else "".join(text.split())
