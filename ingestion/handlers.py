@@ -15,14 +15,14 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models.functions import Now
 
-from ingestion import artifacts, sample, storage
+from ingestion import artifacts, profiles, sample, storage
 from ingestion.loader import Target
 from ingestion.models import FilePart, IngestedFile, KeptOutRow
 from ingestion.parts import Parts
 from ingestion.payloads import IngestPayload
 from ingestion.reading import Ahead, Chunk, chunks
 from ingestion.sources.base import Position, Source, SourceError
-from ingestion.sources.registry import UnknownSourceError, source_get
+from ingestion.sources.registry import UnknownSourceError
 from ingestion.storage import StoredObject
 from jobs.errors import PermanentError, RetryableError
 from jobs.handlers import Assignment, Checkpoint, JSONDict, Kind, Step
@@ -46,6 +46,8 @@ class Progress:
     parts: int = 1
     chunk: int = 0
     position: Position | None = None
+    #: What the file is read by: its row may be edited while the load goes on.
+    dialect: JSONDict | None = None
 
     @property
     def offset(self) -> int:
@@ -62,6 +64,7 @@ class Progress:
             parts=state["parts"],
             chunk=state["chunk"],
             position=None if position is None else Position.from_json(position),
+            dialect=state.get("dialect"),
         )
 
     def to_json(self) -> JSONDict:
@@ -72,6 +75,7 @@ class Progress:
             "parts": self.parts,
             "chunk": self.chunk,
             "position": None if self.position is None else self.position.to_json(),
+            "dialect": self.dialect,
         }
 
     def checkpoint(self, **usage: int) -> Checkpoint:
@@ -111,14 +115,17 @@ def ingest(assignment: Assignment) -> Steps:
 
 
 def _ingest(assignment: Assignment) -> Steps:
-    source = source_get(assignment.payload["source"])
+    name = assignment.payload["source"]
     if assignment.checkpoint is None:
+        dialect = profiles.dialect_for(tenant=assignment.tenant, name=name)
+        profiles.source_named(name, dialect)  # refused before anything is written
         key = storage.object_key(assignment.tenant, assignment.payload["s3_path"])
         item = storage.store().stat(key)
-        checkpoint = yield partial(_register, assignment, item)
+        checkpoint = yield partial(_register, assignment, item, dialect)
         progress = Progress.from_json(checkpoint.state)
     else:
         progress = Progress.from_json(assignment.checkpoint)
+    source = profiles.source_named(name, progress.dialect)
     target = Target(assignment.tenant, source.name, progress.file_id)
     with Parts(assignment, target, progress.parts) as parts:
         with Ahead(_chunks(source, progress, parts.until_line)) as found:
@@ -131,7 +138,9 @@ def _ingest(assignment: Assignment) -> Steps:
     return {**asdict(counts), **{name: path or None for name, path in paths.items()}}
 
 
-def _register(assignment: Assignment, item: StoredObject) -> Checkpoint:
+def _register(
+    assignment: Assignment, item: StoredObject, dialect: JSONDict | None
+) -> Checkpoint:
     file = IngestedFile.objects.create(
         tenant_id=assignment.tenant,
         job_id=assignment.job_id,
@@ -142,7 +151,8 @@ def _register(assignment: Assignment, item: StoredObject) -> Checkpoint:
         state=IngestedFile.State.LOADING,
     )
     parts = settings.INGEST_LOADERS if item.size > SMALL_FILE_BYTES else 1
-    return Progress(file_id=file.pk, item=item, parts=parts).checkpoint()
+    progress = Progress(file_id=file.pk, item=item, parts=parts, dialect=dialect)
+    return progress.checkpoint()
 
 
 def _chunks(source: Source, progress: Progress, until_line: int) -> Iterator[Chunk]:

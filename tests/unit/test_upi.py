@@ -538,9 +538,6 @@ def test_samples_are_generated_and_read_to_the_truth(name, seed, arguments):
     assert len(found_records) - len(rejects) == writer.truth.good
 
 
-
-
-
 def test_bad_rows_sample_has_every_reason():
     data = (ROOT / "samples" / "upi_bad_rows.csv").read_bytes()
     reasons = {r.reject.reason for r in records(upi.read, [data]) if r.reject}
