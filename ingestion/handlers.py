@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from ingestion import sample, storage
+from ingestion import profiles, sample, storage
 from ingestion.digest import Digest
 from ingestion.loading import load
 from ingestion.models import IngestedFile
@@ -24,7 +24,7 @@ from ingestion.progress import Phase, Progress
 from ingestion.recognising import could_be_known, first_phase, recognise
 from ingestion.reports import result_of
 from ingestion.sources.base import Source, SourceError
-from ingestion.sources.registry import UnknownSourceError, source_get
+from ingestion.sources.registry import UnknownSourceError
 from ingestion.storage import StoredObject
 from ingestion.validating import validate
 from jobs.errors import PermanentError, RetryableError
@@ -67,15 +67,19 @@ def ingest(assignment: Assignment) -> Steps:
 
 
 def _ingest(assignment: Assignment) -> Steps:
-    source = source_get(assignment.payload["source"])
+    name = assignment.payload["source"]
     if assignment.checkpoint is None:
+        dialect = profiles.dialect_for(tenant=assignment.tenant, name=name)
+        # Refused before anything is written.
+        source = profiles.source_named(name, dialect)
         key = storage.object_key(assignment.tenant, assignment.payload["s3_path"])
         item = storage.store().stat(key)
         begin = _reopen if "file_id" in assignment.payload else _register
-        checkpoint = yield partial(begin, assignment, source, item)
+        checkpoint = yield partial(begin, assignment, source, item, dialect)
         progress = Progress.from_json(checkpoint.state)
     else:
         progress = Progress.from_json(assignment.checkpoint)
+        source = profiles.source_named(name, progress.dialect)
     if progress.phase is Phase.RECOGNISING:
         progress = yield from recognise(source, progress)
     if progress.phase is Phase.VALIDATING:
@@ -85,7 +89,12 @@ def _ingest(assignment: Assignment) -> Steps:
     return result_of(assignment.tenant, progress)
 
 
-def _register(assignment: Assignment, source: Source, item: StoredObject) -> Checkpoint:
+def _register(
+    assignment: Assignment,
+    source: Source,
+    item: StoredObject,
+    dialect: JSONDict | None,
+) -> Checkpoint:
     file = IngestedFile.objects.create(
         tenant_id=assignment.tenant,
         job_id=assignment.job_id,
@@ -103,10 +112,16 @@ def _register(assignment: Assignment, source: Source, item: StoredObject) -> Che
         phase=Phase.RECOGNISING if may_be_known else first_phase(source),
         passes=2 if source.has_totals else 1,
         parts=_parts(item),
+        dialect=dialect,
     ).checkpoint()
 
 
-def _reopen(assignment: Assignment, source: Source, item: StoredObject) -> Checkpoint:
+def _reopen(
+    assignment: Assignment,
+    source: Source,
+    item: StoredObject,
+    dialect: JSONDict | None,
+) -> Checkpoint:
     """Begin to load a file that was released from its quarantine.
 
     Raises PermanentError if it was not, or is not what a person has decided about.
@@ -125,6 +140,7 @@ def _reopen(assignment: Assignment, source: Source, item: StoredObject) -> Check
         parts=_parts(item),
         digest=Digest(item.size, file.content_digest, is_whole=True),
         is_checked=True,
+        dialect=dialect,
     ).checkpoint()
 
 

@@ -3,14 +3,21 @@
 from decimal import Decimal
 from typing import Any, ClassVar
 
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, JSONField, Q, Value
 from django.db.models.functions import MD5, Coalesce, Now
 
-from tenants.scoping import TenantOwned
+from tenants.scoping import TenantOwned, TenantShared
 
 #: NaN sorts above every number in PostgreSQL, so an upper bound keeps it out too.
 AMOUNT_BELOW = Decimal(10) ** 16
+
+dialect_name_validator = RegexValidator(
+    r"\A[A-Z0-9][A-Z0-9_-]{0,31}\Z",
+    "Use 1 to 32 capital letters, digits, '_' or '-', starting with a letter or a "
+    "digit.",
+)
 
 
 class FixedCharField(models.CharField):  # type: ignore[type-arg]
@@ -342,3 +349,50 @@ class FileFault(TenantOwned):
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.control}"
+
+
+class DialectProfile(TenantShared):
+    """A dialect as a row: of the platform for every tenant, or of one tenant.
+
+    `definition` is the dialect's JSON without its name and title. `shipped` is what the
+    product brought along under this name last: null for what people made.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.TextField(
+        validators=[dialect_name_validator],
+        help_text='The word in {"source": …} of an ingest call.',
+    )
+    title = models.TextField(blank=True, default="", db_default="")
+    definition = models.JSONField()
+    shipped = models.JSONField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    changed_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta(TenantShared.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "name"],
+                nulls_distinct=False,
+                name="dialect_profile_once",
+                violation_error_message="There is such a profile already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.tenant_id or 'the platform'}"
+
+    @property
+    def dialect_json(self) -> dict[str, Any]:
+        """Return the whole dialect as JSON."""
+        return {**self.definition, "name": self.name, "title": self.title}
+
+    @property
+    def is_built_in(self) -> bool:
+        """Return whether the product brought it along."""
+        return self.shipped is not None
+
+    @property
+    def is_edited(self) -> bool:
+        """Return whether it differs from what the product brought along."""
+        return self.is_built_in and self.definition != self.shipped

@@ -2,7 +2,8 @@
 
 from rest_framework import serializers
 
-from ingestion.sources.registry import UnknownSourceError, source_get
+from ingestion.profiles import source_for
+from ingestion.sources.registry import UnknownSourceError
 from ingestion.storage import UnsafePathError, object_key
 from jobs.fields import StrictBooleanField, StrictCharField
 from jobs.payloads import PayloadInput
@@ -18,7 +19,8 @@ class IngestPayload(PayloadInput):
         "this call, but not later than the job's start.",
     )
     source = StrictCharField(  # type: ignore[assignment] # a field, not its source
-        max_length=64, help_text="Name of a format, exactly as in docs/formats.md."
+        max_length=64,
+        help_text="Name of a format, exactly as in docs/formats.md, or of a dialect.",
     )
     reload = StrictBooleanField(
         required=False,
@@ -36,7 +38,7 @@ class IngestPayload(PayloadInput):
     def validate_source(self, value: str) -> str:
         """Refuse a source that no reader exists for."""
         try:
-            source_get(value)
+            source_for(tenant=self.context["tenant"], name=value)
         except UnknownSourceError as error:
             raise serializers.ValidationError(
                 str(error), code="unknown_source"

@@ -42,6 +42,8 @@ class Progress:
     findings: Findings = field(default_factory=Findings)
     #: What the file says about itself was checked before: its faults are known.
     is_checked: bool = False
+    #: What the file is read by: its row may be edited while the load goes on.
+    dialect: JSONDict | None = None
 
     @property
     def offset(self) -> int:
@@ -63,6 +65,7 @@ class Progress:
             digest=Digest.from_json(state["digest"]),
             findings=Findings.from_json(state["findings"]),
             is_checked=state["is_checked"],
+            dialect=state["dialect"],
         )
 
     def to_json(self) -> JSONDict:
@@ -78,6 +81,7 @@ class Progress:
             "digest": self.digest.to_json(),
             "findings": self.findings.to_json(),
             "is_checked": self.is_checked,
+            "dialect": self.dialect,
         }
 
     def after(self, chunk: Chunk, digest: Digest) -> Self:

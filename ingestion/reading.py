@@ -73,7 +73,8 @@ def chunks(
 
 
 def _deal(chunk: Chunk, record: Record) -> None:
-    chunk.last_line = record.line
+    # A fault may stand for an earlier line than the rows that it comes behind.
+    chunk.last_line = max(chunk.last_line, record.line)
     if type(record) is Row:
         parts = chunk.parts
         part = crc32(record.txn_id.encode()) % len(parts) if len(parts) > 1 else 0

@@ -27,7 +27,7 @@ from jobs.queues import DEAD_LETTER_QUEUE, pool_queue
 from jobs.statements import rows
 from tenants import checks, rls
 from tenants.models import Tenant
-from tenants.scoping import TenantOwned, all_tenants
+from tenants.scoping import TenantOwned, TenantShared, all_tenants
 
 #: Seconds that Redis and the broker have for an answer, and each look at the ledger.
 PART_SECONDS: Final = 2
@@ -101,7 +101,8 @@ def _login() -> list[Sign]:
 
 
 def _walls() -> list[Sign]:
-    owned = [m for m in apps.get_models() if issubclass(m, (Tenant, TenantOwned))]
+    kinds = (Tenant, TenantOwned, TenantShared)
+    owned = [m for m in apps.get_models() if issubclass(m, kinds)]
     tables = {model._meta.db_table for model in owned if model._meta.managed}
     if open_ := rls.unprotected(tables):
         text = (

@@ -144,6 +144,24 @@ class Reason(_Explained):
         "unknown_version",
         "The message is of a version that this reader was not written for.",
     )
+    EXCEL_SERIAL_DATE = (
+        "excel_serial_date",
+        "A spreadsheet wrote the number that it keeps for a day.",
+    )
+    INVALID_SIDE = (
+        "invalid_side",
+        "Nothing known says whether the amount is a debit or a credit.",
+    )
+    BOTH_SIDES = "both_sides", "The row has a debit and a credit."
+    INVALID_REFERENCE = (
+        "invalid_reference",
+        "The reference has another form than its network gives.",
+    )
+    INVALID_IFSC = (
+        "invalid_ifsc",
+        "The IFSC is not 4 letters, a zero and 6 letters or digits.",
+    )
+    INVALID_ACCOUNT = "invalid_account", "The account is longer than 64 characters."
 
 
 class FileFault(_Explained):

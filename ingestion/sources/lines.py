@@ -1,4 +1,4 @@
-"""Physical lines and CSV records of a byte stream, with byte offsets.
+"""Physical lines and delimited records of a byte stream, with byte offsets.
 
 Idea: a physical line ends at a line feed, nothing else. A line with an even number
 of quotes is a record of its own. A line with an odd number opens a quoted field that
@@ -27,6 +27,7 @@ from ingestion.sources.base import (
     Reject,
     visible,
 )
+from ingestion.sources.grammar import COMMA, Grammar
 
 CHUNK_BYTES = 1 << 18
 MAX_FIELD_CHARS = 1 << 16
@@ -34,17 +35,10 @@ MAX_RECORD_BYTES = 1 << 21
 MAX_RECORD_LINES = 1000
 
 Outcome = list[str] | Reject
+Lines = Iterator[tuple[bytes, int]]
 
-# A field that is unquoted, or quoted without a doubled quote in it.
-_SIMPLE_FIELD = re.compile(r'(?:[ \t]*"([^"]*)"[ \t]*|([^",\r\n]*))(,|\Z)')
-# Such fields as one expression: whether a record has no others, and what is in it.
-_SIMPLE = r'[ \t]*"[^"]*"[ \t]*|[^",\r\n]*'
-_SIMPLE_RECORD = re.compile(rf"(?:(?:{_SIMPLE}),)*(?:{_SIMPLE})")
-_SIMPLE_FIELDS = re.compile(r'(?:[ \t]*"([^"]*)"[ \t]*|([^",\r\n]*))(,|\Z)')
-_OPENING_QUOTE = re.compile(r'[ \t]*"')
 # A NUL, or the surrogate that stands for a byte that is not UTF-8.
 _UNUSABLE = re.compile("[\0\udc80-\udcff]")
-_AFTER_QUOTE = re.compile(r"[ \t]*(,|\Z)")
 
 
 def chunks(blocks: Iterable[bytes], size: int = CHUNK_BYTES) -> Iterator[bytes]:
@@ -60,7 +54,7 @@ def chunks(blocks: Iterable[bytes], size: int = CHUNK_BYTES) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
-def physical_lines(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+def physical_lines(blocks: Iterable[bytes]) -> Lines:
     """Yield `(line, size)`: the line with its end, and its true size in bytes.
 
     A line over `MAX_RECORD_BYTES` is cut to that, so that `len(line) < size`.
@@ -80,67 +74,7 @@ def physical_lines(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
         yield kept, size
 
 
-def split_record(text: str) -> list[str] | None:
-    """Return the fields of one record without its line end; None if malformed.
-
-    Blanks around a quoted field are dropped; a quote inside an unquoted field is
-    malformed.
-    """
-    if not _SIMPLE_RECORD.fullmatch(text):
-        fields, end = _scan(text)
-        return fields if end > len(text) else None
-    found = _SIMPLE_FIELDS.findall(text)
-    if len(found) > 1 and not found[-2][2]:
-        del found[-1]  # the end of the text, which matches once more
-    return [quoted or plain for quoted, plain, _ in found]
-
-
-def opens_quote(text: str) -> bool:
-    """Return whether `text` is well formed up to a quoted field that it leaves open."""
-    _, end = _scan(text)
-    opening = _OPENING_QUOTE.match(text, end)
-    return opening is not None and _closing_quote(text, opening.end()) < 0
-
-
-def _scan(text: str) -> tuple[list[str], int]:
-    """Return the well-formed fields, and where they end (past the text: everywhere)."""
-    fields: list[str] = []
-    start = 0
-    while True:
-        if match := _SIMPLE_FIELD.match(text, start):
-            quoted, plain, separator = match.groups()
-            fields.append(plain if quoted is None else quoted)
-            start = match.end()
-        elif escaped := _escaped_field(text, start):
-            value, separator, start = escaped
-            fields.append(value)
-        else:
-            return fields, start
-        if not separator:
-            return fields, len(text) + 1
-
-
-def _escaped_field(text: str, start: int) -> tuple[str, str, int] | None:
-    """Return value, separator and end of the field with doubled quotes."""
-    opening = _OPENING_QUOTE.match(text, start)
-    if not opening or (end := _closing_quote(text, opening.end())) < 0:
-        return None
-    after = _AFTER_QUOTE.match(text, end + 1)
-    if not after:
-        return None
-    value = text[opening.end() : end].replace('""', '"')
-    return value, after[1], after.end()
-
-
-def _closing_quote(text: str, start: int) -> int:
-    # One regular expression could say this, but it would keep a frame per pair.
-    end = text.find('"', start)
-    while end >= 0 and text.startswith('"', end + 1):
-        end = text.find('"', end + 2)
-    return end
-
-
-def _plain_fields(raw: bytes) -> list[str] | None:
+def _plain_fields(raw: bytes, delimiter: str) -> list[str] | None:
     """Return the fields of a line that needs no care; None for every other line."""
     if b'"' in raw or b"\0" in raw or len(raw) > MAX_FIELD_CHARS:
         return None
@@ -148,7 +82,7 @@ def _plain_fields(raw: bytes) -> list[str] | None:
     if b"\r" in body:
         return None
     try:
-        return body.decode().split(",")
+        return body.decode().split(delimiter)
     except UnicodeDecodeError:
         return None
 
@@ -159,10 +93,11 @@ def _text(raw: bytes) -> str:
 
 
 class RecordReader:
-    """Records of a CSV stream; `offset` and `line` say where the next one starts.
+    """Records of a delimited stream; `offset` and `line` say where the next one starts.
 
     Iterating yields `(line, fields)` or `(line, Reject)`. While `header` is empty a
-    record may have any number of fields; set it once the first record is read.
+    record may have any number of fields; set it once the first record is read. With
+    `lines` the physical lines come from there instead of `blocks`.
     """
 
     def __init__(
@@ -172,13 +107,18 @@ class RecordReader:
         offset: int = 0,
         line: int = 1,
         header: tuple[str, ...] = (),
+        grammar: Grammar = COMMA,
+        lines: Lines | None = None,
     ):
         self.offset = offset
         self.line = line
         self.header = header
+        self.grammar = grammar
+        #: The fields of the record that had the wrong number of them.
+        self.ragged: list[str] = []
         self._raw, self._size = b"", 0
         self._ahead: deque[tuple[bytes, int]] = deque()
-        self._lines = physical_lines(blocks)
+        self._lines = physical_lines(blocks) if lines is None else lines
 
     @classmethod
     def resumed(cls, blocks: Iterable[bytes], position: Position) -> Self:
@@ -198,13 +138,14 @@ class RecordReader:
 
     def __iter__(self) -> Iterator[tuple[int, Outcome]]:
         """Yield the first line number and the outcome of each record."""
+        delimiter = self.grammar.delimiter
         while following := self._next_line():
             raw, size = following
             line = self.line
             self.line += 1
             self.offset += size
             self._raw, self._size = raw, size
-            fields: Outcome | None = _plain_fields(raw)
+            fields: Outcome | None = _plain_fields(raw, delimiter)
             if fields is None or len(fields) != len(self.header):
                 fields = self._carefully(line, raw, size)
             if fields is not None:
@@ -219,16 +160,16 @@ class RecordReader:
         if not raw.strip():
             return None
         if size > MAX_RECORD_BYTES:
-            fields, end = _scan(_text(raw))
+            fields, end = self.grammar.scan(_text(raw))
             return self._too_long(line, [*fields, _text(raw)[end:]])
-        if raw.count(b'"') % 2:
+        if self.grammar.quoted and raw.count(b'"') % 2:
             return self._joined(line, raw)
         return self._parsed(line, raw)
 
     def _joined(self, line: int, raw: bytes) -> Outcome:
         """Return the outcome of the record whose first line has an odd quote."""
         text = _text(raw)
-        if not opens_quote(text):
+        if not self.grammar.opens_quote(text):
             return _reject(line, Reason.MALFORMED_CSV, text)
         taken, closed = self._take_to_closing_line(len(raw))
         if closed:
@@ -269,7 +210,8 @@ class RecordReader:
 
     def _starts_row(self, text: str) -> bool:
         """Return whether a line is a row by itself, or the first line of one."""
-        return len(split_record(text) or ()) == len(self.header) or opens_quote(text)
+        fields = self.grammar.split(text) or ()
+        return len(fields) == len(self.header) or self.grammar.opens_quote(text)
 
     def _parsed(self, line: int, raw: bytes) -> Outcome:
         """Return the fields of one complete record, or what is wrong with it.
@@ -277,10 +219,11 @@ class RecordReader:
         Width is judged before the text, for `_failed` must see a wrong width.
         """
         text = _text(raw)
-        fields = split_record(text)
+        fields = self.grammar.split(text)
         if fields is None:
             return _reject(line, Reason.MALFORMED_CSV, text)
         if self.header and len(fields) != len(self.header):
+            self.ragged = fields
             return _reject(line, Reason.WRONG_FIELD_COUNT, text)
         if len(raw) > MAX_FIELD_CHARS and len(max(fields, key=len)) > MAX_FIELD_CHARS:
             return self._too_long(line, fields)
@@ -303,7 +246,7 @@ class RecordReader:
             if len(value) > MAX_FIELD_CHARS:
                 column = self._column(index)
                 return _reject(line, Reason.FIELD_TOO_LONG, value, column)
-        return _reject(line, Reason.FIELD_TOO_LONG, ",".join(fields))
+        return _reject(line, Reason.FIELD_TOO_LONG, self.grammar.delimiter.join(fields))
 
     def _column(self, index: int) -> str | None:
         return self.header[index] if index < len(self.header) else None

@@ -1,6 +1,6 @@
 """Which reader reads which source; a new format is one line here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -17,10 +17,10 @@ SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
 
 
 class UnknownSourceError(LookupError):
-    """No reader exists for this name of a source."""
+    """No reader exists for this name of a source; `others` are known besides."""
 
-    def __init__(self, source: str):
-        known = ", ".join(sorted(SOURCES))
+    def __init__(self, source: str, others: Iterable[str] = ()):
+        known = ", ".join(sorted({*SOURCES, *others}))
         super().__init__(f"Unknown source {source!r}; use one of: {known}.")
         self.source = source
 

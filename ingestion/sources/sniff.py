@@ -32,6 +32,7 @@ _WIDE_MARKS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+_UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _WORKBOOK_PARTS = (b"[Content_Types].xml", b"xl/", b"_rels/.rels")
 
 
@@ -40,13 +41,40 @@ def text_blocks(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
     Raises SourceError if the file is empty, compressed, binary or not UTF-8.
     """
+    head, remaining = head_of(blocks)
+    check_head(head[:HEAD_BYTES])
+    mark = UTF8_BOM if head.startswith(UTF8_BOM) else b""
+    return mark, chain((head[len(mark) :],), remaining)
+
+
+def head_of(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first bytes, `HEAD_BYTES` or more if there are, and what follows."""
     remaining = iter(blocks)
     head = b""
     while len(head) < HEAD_BYTES and (block := next(remaining, None)) is not None:
         head += block
-    check_head(head[:HEAD_BYTES])
-    mark = UTF8_BOM if head.startswith(UTF8_BOM) else b""
-    return mark, chain((head[len(mark) :],), remaining)
+    return head, remaining
+
+
+def utf16_of(head: bytes) -> tuple[str, int] | None:
+    """Return codec and size of the mark if the bytes are UTF-16, with one or without.
+
+    Without, only if the places of the zeros between plain letters betray it.
+    """
+    if any(head.startswith(mark) for mark in _UTF16) and not any(
+        head.startswith(mark) for mark, name in _WIDE_MARKS.items() if name == "UTF-32"
+    ):
+        return _UTF16[head[:2]], 2
+    if _wide_by_nulls(head[:64]) != "UTF-16":
+        return None
+    return ("utf-16-be" if not head[0] else "utf-16-le"), 0
+
+
+def refuse_web_page(head: bytes) -> None:
+    """Refuse a web page that was saved under another name; raises SourceError."""
+    start = head.removeprefix(UTF8_BOM).lstrip()[:100].lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<table")):
+        raise _not_text("a web page (HTML)", "CSV")
 
 
 def refuse_other_formats(head: bytes) -> None:

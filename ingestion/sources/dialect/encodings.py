@@ -1,0 +1,111 @@
+"""The physical lines of a file in one of the encodings that its dialect allows.
+
+The rule: a byte order mark decides, and so do the zeros between plain letters that
+betray UTF-16 without a mark. Else each line is UTF-8 if it can be and UTF-8 is allowed,
+and otherwise the single-byte encoding that is. Lines are handed out as UTF-8, each with
+the number of bytes that it has in the file, so that offsets are those of the file.
+"""
+
+import codecs
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Final
+
+from ingestion.sources import sniff
+from ingestion.sources.base import FileFault, SourceError
+from ingestion.sources.lines import MAX_RECORD_BYTES, Lines, chunks, physical_lines
+
+ENCODINGS: Final = ("utf-8", "cp1252", "iso-8859-1", "utf-16")
+_SINGLE: Final = frozenset({"cp1252", "iso-8859-1"})
+
+
+def opened(
+    blocks: Iterable[bytes], allowed: Sequence[str]
+) -> tuple[int, str, Iterator[bytes]]:
+    """Return `(mark, codec, blocks)`: the size of the mark, and what follows it.
+
+    Raises SourceError for a file that is empty, compressed, binary, a web page, or in
+    an encoding that is not allowed.
+    """
+    head, remaining = sniff.head_of(blocks)
+    wide = sniff.utf16_of(head)
+    if wide and "utf-16" in allowed:
+        codec, mark = wide
+    else:
+        sniff.check_head(head[: sniff.HEAD_BYTES])
+        mark = len(sniff.UTF8_BOM) if head.startswith(sniff.UTF8_BOM) else 0
+        codec = _narrow(allowed, has_mark=bool(mark))
+    sniff.refuse_web_page(head)
+    return mark, codec, chain((head[mark:],), remaining)
+
+
+def _narrow(allowed: Sequence[str], *, has_mark: bool) -> str:
+    """Return the codec of a file that is not UTF-16."""
+    single = next((name for name in allowed if name in _SINGLE), "")
+    if "utf-8" in allowed:
+        return f"utf-8+{single}" if single and not has_mark else "utf-8"
+    if has_mark or not single:
+        found = "UTF-8" if has_mark else "not UTF-16"
+        raise SourceError(
+            FileFault.UNSUPPORTED_ENCODING,
+            f"The file is {found}; this source takes {', '.join(allowed)}. Save it "
+            "anew, or add the encoding to the dialect.",
+        )
+    return single
+
+
+def lines_of(blocks: Iterable[bytes], codec: str) -> Lines:
+    """Return the physical lines of `blocks`, as UTF-8 with their sizes in the file."""
+    if codec == "utf-8":
+        return physical_lines(blocks)
+    if codec.startswith("utf-16"):
+        return _wide_lines(blocks, codec)
+    prefers_utf8 = codec.startswith("utf-8+")
+    single = codec.removeprefix("utf-8+")
+    return _single_lines(physical_lines(blocks), single, prefers_utf8)
+
+
+def _single_lines(lines: Lines, codec: str, prefers_utf8: bool) -> Lines:
+    for raw, size in lines:
+        if raw.isascii() or (prefers_utf8 and _is_utf8(raw)):
+            yield raw, size
+        else:
+            # Bytes that the encoding does not have stay as they are, which is no
+            # UTF-8, so that their row is refused.
+            text = raw.decode(codec, "surrogateescape")
+            yield text.encode("utf-8", "surrogateescape"), size
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _wide_lines(blocks: Iterable[bytes], codec: str) -> Lines:
+    decoder = codecs.getincrementaldecoder(codec)("surrogatepass")
+    kept, size = "", 0
+    for chunk in chunks(blocks):
+        *whole, rest = decoder.decode(chunk).split("\n")
+        for part in whole:
+            line = kept + part[: MAX_RECORD_BYTES - len(kept)] + "\n"
+            yield _utf8(line), size + _size_of(part + "\n", codec)
+            kept, size = "", 0
+        kept += rest[: MAX_RECORD_BYTES - len(kept)]
+        size += _size_of(rest, codec)
+    if halved := len(decoder.getstate()[0]):
+        # The file ends within a character: no UTF-8 either, so the row is refused.
+        kept += "\udcff"
+        size += halved
+    if size:
+        yield _utf8(kept), size
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _size_of(text: str, codec: str) -> int:
+    return len(text.encode(codec, "surrogatepass"))
