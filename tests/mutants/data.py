@@ -84,7 +84,7 @@ MUTANTS: Final = (
         26,
         "action trusts the ids that were posted",
         "jobs/decisions_admin.py",
-        '    ids = list(rows.order_by().values_list("pk", flat=True))\n',
+        '    ids = list(rows.order_by().values_list("pk", flat=True)[: AT_ONCE + 1])\n',
         '    ids = request.POST.getlist("_selected_action") or list(\n'
         '        rows.order_by().values_list("pk", flat=True)\n'
         "    )\n",
@@ -161,6 +161,17 @@ MUTANTS: Final = (
         "SELECT %(tenant)s, 'job:' || random() || meter || ':' || chunk, meter",
         (
             "tests/integration/test_ledger.py::test_a_checkpoint_is_where_the_next_attempt_resumes",
+        ),
+    ),
+    Mutant(
+        49,
+        "bulk decision overrules who decided meanwhile",
+        "jobs/bulk.py",
+        "AND j.finished_at = struck.died_at\n",
+        "\n",
+        (
+            "tests/integration/test_bulk.py::"
+            "test_a_person_who_decided_meanwhile_is_not_overruled",
         ),
     ),
 )
