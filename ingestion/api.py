@@ -202,3 +202,10 @@ class CorrectionsView(ArtifactView):
     """Download the rejected rows as they stood."""
 
     artifact = Artifact.CORRECTIONS
+
+
+@_described(Artifact.SUMMARY)
+class SummaryView(ArtifactView):
+    """Download the summary of a file."""
+
+    artifact = Artifact.SUMMARY

@@ -26,6 +26,7 @@ from ingestion.reports import result_of
 from ingestion.sources.base import Source, SourceError
 from ingestion.sources.registry import UnknownSourceError
 from ingestion.storage import StoredObject
+from ingestion.summaries import write_summary
 from ingestion.validating import validate
 from jobs.errors import PermanentError, RetryableError
 from jobs.handlers import Assignment, Checkpoint, JSONDict, Kind, Step
@@ -86,6 +87,7 @@ def _ingest(assignment: Assignment) -> Steps:
         progress = yield from validate(assignment, source, progress)
     if progress.phase is Phase.LOADING:
         progress = yield from load(assignment, source, progress)
+    write_summary(storage.store(), assignment.tenant, progress)
     return result_of(assignment.tenant, progress)
 
 

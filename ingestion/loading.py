@@ -15,7 +15,7 @@ from ingestion.models import FilePart, IngestedFile, KeptOutRow
 from ingestion.parts import Parts
 from ingestion.progress import Phase, Progress
 from ingestion.reading import Ahead, Chunk
-from ingestion.recording import record
+from ingestion.recording import count_reasons, record
 from ingestion.sources.base import Source
 from jobs.handlers import Assignment, Checkpoint, Step
 
@@ -72,6 +72,7 @@ def _write_artifacts(
         )
 
     paths = {
+        "summary_path": key("summaries", ".json"),
         "rejects_path": write(KeptOutRow.Why.REJECTED, "rejects"),
         "conflicts_path": write(KeptOutRow.Why.CONFLICTING, "conflicts"),
         "flags_path": write(KeptOutRow.Why.FLAGGED, "flags"),
@@ -101,6 +102,7 @@ def _close(target: Target, progress: Progress, paths: dict[str, str]) -> Checkpo
         loaded_at=Now(),
         content_digest=progress.digest.chain,
         totals=progress.findings.totals_as_json(),
+        reasons=count_reasons(target.file_id),
         **paths,
     )
     if progress.findings.statements:

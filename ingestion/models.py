@@ -94,6 +94,8 @@ class IngestedFile(TenantOwned):
     flagged = models.BigIntegerField(default=0, db_default=0)
     #: Of what its accepted rows say: `[currency, status, direction, rows, amount]`.
     totals = models.JSONField(default=list, db_default=Value([], JSONField()))
+    #: Of its rows that need a look, once it is loaded: `[why, reason, rows]`.
+    reasons = models.JSONField(default=list, db_default=Value([], JSONField()))
     statement_count = models.BigIntegerField(default=0, db_default=0)
     #: Of which `MOST_FAULTS` at most of a pass are kept as rows.
     fault_count = models.BigIntegerField(default=0, db_default=0)
@@ -114,6 +116,7 @@ class IngestedFile(TenantOwned):
     conflicts_path = models.TextField(blank=True, default="", db_default="")
     flags_path = models.TextField(blank=True, default="", db_default="")
     corrections_path = models.TextField(blank=True, default="", db_default="")
+    summary_path = models.TextField(blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
     loaded_at = models.DateTimeField(null=True, blank=True)
 

@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from django.db import connection
+from django.db.models import Count
 
 from ingestion.findings import MOST_FAULTS, Findings
 from ingestion.loader import Target, keep_out
@@ -98,3 +99,10 @@ def write_faults(target: Target, faults: Sequence[Fault]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_FAULTS, values)
         return int(cursor.rowcount)
+
+
+def count_reasons(file_id: int) -> list[list[Any]]:
+    """Return of a file's rows that need a look why, the reason, and how many."""
+    rows = KeptOutRow.objects.filter(file_id=file_id)
+    counted = rows.values_list("why", "reason").annotate(rows=Count("id"))
+    return [list(entry) for entry in counted.order_by("why", "reason")]

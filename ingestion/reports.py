@@ -1,4 +1,7 @@
-"""What is told of a file once its job has come to its end."""
+"""What the job of a closed file answers with.
+
+It is read from the ledger, so that it may be told again after an interruption.
+"""
 
 from dataclasses import fields
 from typing import Final
@@ -10,7 +13,11 @@ from jobs.handlers import JSONDict
 from tenants.scoping import tenant_scope
 
 COUNTS: Final = tuple(field.name for field in fields(Counts))
-PATHS: Final = ("rejects_path", "conflicts_path", "flags_path", "corrections_path")
+MORE_COUNTS: Final = ("flagged", "statement_count", "fault_count")
+PATHS: Final = (
+    *("rejects_path", "conflicts_path", "flags_path", "corrections_path"),
+    "summary_path",
+)
 #: Faults in the result of a job; the others are with the file.
 TOLD_FAULTS: Final = 10
 
@@ -34,10 +41,7 @@ def _result(file: IngestedFile) -> JSONDict:
     told = {"faults": _first_faults(file)} if file.fault_count else {}
     return {
         "file_id": file.pk,
-        **{name: getattr(file, name) for name in COUNTS},
-        "flagged": file.flagged,
-        "statement_count": file.statement_count,
-        "fault_count": file.fault_count,
+        **{name: getattr(file, name) for name in (*COUNTS, *MORE_COUNTS)},
         **told,
         **{name: getattr(file, name) or None for name in PATHS},
     }

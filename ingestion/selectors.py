@@ -31,6 +31,7 @@ class Artifact(StrEnum):
         "the rejected rows as they stood in the file, to be corrected and sent again",
         "application/octet-stream",
     )
+    SUMMARY = "summary", "all that is known of a file", "application/json"
 
 
 class NoArtifactError(LookupError):

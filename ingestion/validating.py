@@ -8,6 +8,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
 
+from ingestion import storage
 from ingestion.digest import Hasher
 from ingestion.loader import Target
 from ingestion.models import IngestedFile
@@ -32,7 +33,9 @@ def validate(
         return progress.checked()
     target = Target(assignment.tenant, source.name, progress.file_id)
     closed = replace(progress, phase=Phase.CLOSED)
-    yield partial(_quarantine, target, closed)
+    path = f"summaries/{assignment.job_id}.json"
+    summary = storage.object_key(assignment.tenant, path)
+    yield partial(_quarantine, target, closed, summary)
     return closed
 
 
@@ -42,12 +45,13 @@ def _validated(progress: Progress) -> Checkpoint:
     return progress.checkpoint()
 
 
-def _quarantine(target: Target, progress: Progress) -> Checkpoint:
+def _quarantine(target: Target, progress: Progress, summary: str) -> Checkpoint:
     write_faults(target, progress.findings.faults)
     IngestedFile.objects.filter(pk=target.file_id).update(
         state=IngestedFile.State.QUARANTINED,
         content_digest=progress.digest.chain,
         totals=progress.findings.totals_as_json(),
         fault_count=progress.findings.fault_count,
+        summary_path=summary,
     )
     return progress.checkpoint()

@@ -126,6 +126,9 @@ class LinksOutput(serializers.Serializer[Any]):
         help_text="Download of the rejected rows as they stood, to correct them and "
         "send them again.",
     )
+    summary = serializers.CharField(
+        required=False, help_text="Download of all that is known of the file."
+    )
 
 
 class JobOutput(serializers.Serializer[Job]):

@@ -10,6 +10,7 @@ from ingestion.api import (
     EnqueueIngestView,
     FlagsView,
     RejectsView,
+    SummaryView,
 )
 from jobs.api import CancelJobView, EnqueueSleepView, JobsView, JobView
 from jobs.dead_letters_api import (
@@ -45,6 +46,7 @@ urlpatterns = [
         CorrectionsView.as_view(),
         name="job-corrections",
     ),
+    path("jobs/<str:job_id>/summary", SummaryView.as_view(), name="job-summary"),
     path(_LETTERS, DeadLettersView.as_view(), name="dead-letters"),
     path(
         f"{_LETTERS}/groups", DeadLetterGroupsView.as_view(), name="dead-letter-groups"

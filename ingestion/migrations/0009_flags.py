@@ -30,6 +30,16 @@ class Migration(migrations.Migration):
             field=models.TextField(blank=True, db_default='', default=''),
         ),
         migrations.AddField(
+            model_name='ingestedfile',
+            name='reasons',
+            field=models.JSONField(db_default=models.Value([], models.JSONField()), default=list),
+        ),
+        migrations.AddField(
+            model_name='ingestedfile',
+            name='summary_path',
+            field=models.TextField(blank=True, db_default='', default=''),
+        ),
+        migrations.AddField(
             model_name='keptoutrow',
             name='raw',
             field=models.BinaryField(blank=True, null=True),

@@ -5,6 +5,8 @@ with tables of its own is compared as well. What differs between two undisturbed
 like the tag of a stored object, says nothing and is left out.
 """
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ _OTHERS: Final = {"jobs", "tenants", "quotas"}
 _OF_JOB: Final = ("state", "result", "error", "progress")
 #: What must be alike in all runs.
 _EXACT: Final = {"jobs_job", "usage_events", "objects"}
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d")
 #: Keys of numbers that no two runs share.
 _IDS: Final = {"file_id"}
 
@@ -120,6 +123,8 @@ def _masking(job: Job, since: datetime) -> Callable[[Any], Any]:
                 }
             case list():
                 return [mask(item) for item in value]
+            case str() if _TIME.fullmatch(value):
+                return mask(datetime.fromisoformat(value))
             case str():
                 text = value.replace(str(job.pk), "JOB")
                 return text.replace(job.tenant_id, "TENANT")
@@ -140,7 +145,11 @@ def _objects(job: Job) -> Iterator[Row]:
         key = storage.object_key(job.tenant_id, path)
         store = storage.store()
         content = b"".join(store.blocks(store.stat(key), 0))
-        yield {"name": name, "content": content.decode()}
+        text = content.decode()
+        yield {
+            "name": name,
+            "content": json.loads(text) if path.endswith(".json") else text,
+        }
 
 
 # --- The ledger -----------------------------------------------------------------------

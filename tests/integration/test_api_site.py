@@ -123,6 +123,7 @@ def test_the_description_is_served_and_valid(visitor: Client, settings: Any):
         *("/enqueue/ingest", "/enqueue/sleep", "/jobs", "/jobs/{job_id}"),
         *("/jobs/{job_id}/rejects", "/jobs/{job_id}/conflicts"),
         *("/jobs/{job_id}/flags", "/jobs/{job_id}/corrections"),
+        "/jobs/{job_id}/summary",
         *("/jobs/{job_id}/cancel", "/v1/dead-letters", "/v1/dead-letters/groups"),
         *("/v1/dead-letters/retry", "/v1/dead-letters/discard"),
         *("/v1/dead-letters/{job_id}", "/v1/dead-letters/{job_id}/retry"),

@@ -160,7 +160,7 @@ def test_the_digest_of_an_interrupted_load_is_that_of_the_content(
 def test_an_attempt_lost_after_the_close_is_gone_on_with(
     objects: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def dies(**_: Any) -> Any:
+    def dies(*_: Any) -> Any:
         raise AttemptSupersededError(0)
 
     put(objects, CONTENT)
