@@ -6,6 +6,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 QUICK = {"LEASE_SECONDS": "6", "START_TIMEOUT_SECONDS": "5", "SYNTHETIC_KINDS": "1"}
 
 
-@pytest.fixture(scope="session")
-def database_url() -> Iterator[str]:
-    """A database of its own, as the product's login role would have it."""
+@contextmanager
+def own_database() -> Iterator[str]:
+    """Make a database as the product's login role would have it, and drop it."""
     parts = urlsplit(service_variable("DATABASE_URL"))
     name = f"dtq_test_{secrets.token_hex(4)}"
     administer = psycopg2.connect(urlunsplit(parts._replace(path="/postgres")))
@@ -36,6 +37,13 @@ def database_url() -> Iterator[str]:
         yield urlunsplit(parts._replace(path=f"/{name}"))
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
     administer.close()
+
+
+@pytest.fixture(scope="session")
+def database_url() -> Iterator[str]:
+    """The database of the product on servers."""
+    with own_database() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
