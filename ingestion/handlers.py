@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 from ingestion import artifacts, sample, storage
 from ingestion.loader import Target
 from ingestion.models import FilePart, IngestedFile, KeptOutRow
+from ingestion.opening import opened
 from ingestion.parts import Parts
 from ingestion.reading import Ahead, Chunk, chunks
 from ingestion.sources.base import Position, Source, SourceError
@@ -44,10 +45,12 @@ class Progress:
     parts: int = 1
     chunk: int = 0
     position: Position | None = None
+    #: Bytes of the stored file that were unpacked; None if it is not compressed.
+    taken: int | None = None
 
     @property
     def offset(self) -> int:
-        """Return how many bytes of the file are loaded."""
+        """Return how many bytes of the file, unpacked, are loaded."""
         return 0 if self.position is None else self.position.offset
 
     @classmethod
@@ -60,6 +63,7 @@ class Progress:
             parts=state["parts"],
             chunk=state["chunk"],
             position=None if position is None else Position.from_json(position),
+            taken=state.get("taken"),
         )
 
     def to_json(self) -> JSONDict:
@@ -70,13 +74,14 @@ class Progress:
             "parts": self.parts,
             "chunk": self.chunk,
             "position": None if self.position is None else self.position.to_json(),
+            "taken": self.taken,
         }
 
     def checkpoint(self, **usage: int) -> Checkpoint:
         """Return the checkpoint of the step that led here."""
         return Checkpoint(
             state=self.to_json(),
-            done=self.offset,
+            done=self.offset if self.taken is None else self.taken,
             total=self.item.size,
             unit="bytes",
             usage={(meter, f"0:{self.chunk}"): used for meter, used in usage.items()},
@@ -144,18 +149,25 @@ def _register(assignment: Assignment, item: StoredObject) -> Checkpoint:
 
 
 def _chunks(source: Source, progress: Progress, until_line: int) -> Iterator[Chunk]:
-    blocks = storage.store().blocks(progress.item, progress.offset)
-    return chunks(
-        source.read(blocks, resume=progress.position),
+    plain = opened(progress.item, progress.offset)
+    for chunk in chunks(
+        source.read(plain, resume=progress.position),
         parts=progress.parts,
         most_rows=settings.INGEST_CHUNK_ROWS,
         until_line=until_line,
-    )
+    ):
+        chunk.taken = plain.taken
+        yield chunk
 
 
 def _load(parts: Parts, target: Target, progress: Progress, chunk: Chunk) -> Checkpoint:
     parts.load(chunk)
-    after = replace(progress, chunk=progress.chunk + 1, position=chunk.position)
+    after = replace(
+        progress,
+        chunk=progress.chunk + 1,
+        position=chunk.position,
+        taken=chunk.taken,
+    )
     IngestedFile.objects.filter(pk=target.file_id).update(
         state=IngestedFile.State.LOADING, **asdict(parts.counts)
     )
