@@ -40,6 +40,9 @@ _CHANGED: Final = "The object was replaced since it was looked at; enqueue it an
 #: What a dead or cancelled job leaves as it is.
 _CLOSED: Final = (IngestedFile.State.LOADED, IngestedFile.State.QUARANTINED)
 
+#: More than any file has: nothing of one is left to take the digest of.
+BEYOND_BYTES: Final = 1 << 62
+
 Steps = Generator[Step, Checkpoint, JSONDict]
 
 
@@ -140,7 +143,7 @@ def _reopen(
         item=item,
         phase=Phase.LOADING,
         parts=_parts(item),
-        digest=Digest(item.size, file.content_digest, is_whole=True),
+        digest=Digest(BEYOND_BYTES, file.content_digest, is_whole=True),
         is_checked=True,
         dialect=dialect,
     ).checkpoint()

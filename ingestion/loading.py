@@ -12,6 +12,7 @@ from ingestion.digest import Hasher
 from ingestion.findings import MOST_RAW_BYTES
 from ingestion.loader import Target
 from ingestion.models import FilePart, IngestedFile, KeptOutRow
+from ingestion.opening import opened
 from ingestion.parts import Parts
 from ingestion.progress import Phase, Progress
 from ingestion.reading import Ahead, Chunk
@@ -91,7 +92,7 @@ def _write_artifacts(
 
 
 def _head(head_of: Callable[[Iterable[bytes]], bytes], progress: Progress) -> bytes:
-    return head_of(storage.store().blocks(progress.item, 0))
+    return head_of(opened(progress.item, 0))
 
 
 def _close(target: Target, progress: Progress, paths: dict[str, str]) -> Checkpoint:

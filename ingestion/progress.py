@@ -7,9 +7,9 @@ from typing import Self
 
 from django.conf import settings
 
-from ingestion import storage
 from ingestion.digest import Digest, Hasher
 from ingestion.findings import Findings
+from ingestion.opening import opened
 from ingestion.reading import Chunk, chunks
 from ingestion.sources.base import Position, Source
 from ingestion.storage import StoredObject
@@ -38,6 +38,8 @@ class Progress:
     parts: int = 1
     chunk: int = 0
     position: Position | None = None
+    #: Bytes of the stored file that were unpacked; None if it is not compressed.
+    taken: int | None = None
     digest: Digest = field(default_factory=Digest)
     findings: Findings = field(default_factory=Findings)
     #: What the file says about itself was checked before: its faults are known.
@@ -47,7 +49,7 @@ class Progress:
 
     @property
     def offset(self) -> int:
-        """Return how many bytes of the file are done with in this phase."""
+        """Return how many bytes of the file, unpacked, are done with in this phase."""
         return 0 if self.position is None else self.position.offset
 
     @classmethod
@@ -62,6 +64,7 @@ class Progress:
             parts=state["parts"],
             chunk=state["chunk"],
             position=None if position is None else Position.from_json(position),
+            taken=state["taken"],
             digest=Digest.from_json(state["digest"]),
             findings=Findings.from_json(state["findings"]),
             is_checked=state["is_checked"],
@@ -78,6 +81,7 @@ class Progress:
             "parts": self.parts,
             "chunk": self.chunk,
             "position": None if self.position is None else self.position.to_json(),
+            "taken": self.taken,
             "digest": self.digest.to_json(),
             "findings": self.findings.to_json(),
             "is_checked": self.is_checked,
@@ -90,6 +94,7 @@ class Progress:
             self,
             chunk=self.chunk + 1,
             position=chunk.position,
+            taken=chunk.taken,
             digest=digest,
             findings=self.findings.plus(chunk),
         )
@@ -101,6 +106,7 @@ class Progress:
             phase=Phase.LOADING,
             chunk=0,
             position=None,
+            taken=None,
             findings=Findings(),
             is_checked=True,
         )
@@ -110,9 +116,10 @@ class Progress:
         size = self.item.size
         before = {Phase.LOADING: self.passes - 1, Phase.CLOSED: self.passes}
         is_last = self.phase is Phase.CLOSED
+        here = 0 if is_last else self.offset if self.taken is None else self.taken
         return Checkpoint(
             state=self.to_json(),
-            done=before.get(self.phase, 0) * size + (0 if is_last else self.offset),
+            done=before.get(self.phase, 0) * size + here,
             total=self.passes * size,
             unit="bytes",
             is_last=is_last,
@@ -124,13 +131,15 @@ class Progress:
     ) -> Iterator[Chunk]:
         """Yield the chunks that are left; all of the file passes through the hasher."""
         begin = min(self.offset, hasher.digest.offset)
-        stored = storage.store().blocks(self.item, begin)
-        blocks = hasher.through(stored, at=begin, since=self.offset)
-        yield from chunks(
+        plain = opened(self.item, begin)
+        blocks = hasher.through(plain, at=begin, since=self.offset)
+        for chunk in chunks(
             source.read(blocks, resume=self.position),
             parts=self.parts if self.phase is Phase.LOADING else 1,
             most_rows=settings.INGEST_CHUNK_ROWS,
             until_line=until_line,
-        )
+        ):
+            chunk.taken = plain.taken
+            yield chunk
         for _ in blocks:  # what no reader wanted is content as well
             pass

@@ -40,6 +40,8 @@ class Chunk:
     faults: list[Fault]
     position: Position
     last_line: int
+    #: Bytes of the stored file that were unpacked for it; None if it is not compressed.
+    taken: int | None = None
 
     @property
     def row_count(self) -> int:

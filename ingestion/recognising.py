@@ -1,5 +1,7 @@
 """Finds out whether a file is, byte for byte, one that was loaded before.
 
+The bytes are those that come out of a compressed file.
+
 Only where an earlier file of the source has the same size is its content read once for
 that. A file that is known brings nothing new: it names the earlier one, and its job
 answers with what came of that.
@@ -13,9 +15,9 @@ from typing import Any, Final
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from ingestion import storage
 from ingestion.digest import Hasher
 from ingestion.models import IngestedFile
+from ingestion.opening import opened
 from ingestion.progress import Phase, Progress
 from ingestion.sources.base import Source
 from jobs.handlers import Checkpoint, Step
@@ -40,8 +42,8 @@ def recognise(
     """Take the digest of the whole file and look for it among those loaded before."""
     hasher = Hasher(progress.digest)
     begin = progress.digest.offset
-    blocks = storage.store().blocks(progress.item, begin)
-    for _ in hasher.through(blocks, at=begin, since=begin):
+    plain = opened(progress.item, begin)
+    for _ in hasher.through(plain, at=begin, since=begin):
         if hasher.digest.offset - progress.digest.offset >= STEP_BYTES:
             progress = replace(progress, digest=hasher.digest)
             yield progress.checkpoint

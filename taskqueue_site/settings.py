@@ -257,6 +257,8 @@ SYNTHETIC_KINDS = env.bool("SYNTHETIC_KINDS", default=False)
 INGEST_CHUNK_ROWS = env.int("INGEST_CHUNK_ROWS", default=10_000)
 # A load uses a second core where there is one.
 INGEST_LOADERS = env.int("INGEST_LOADERS", default=min(2, os.cpu_count() or 1))
+#: Most bytes that a compressed file may unpack to.
+INGEST_UNPACKED_MAX_BYTES = env.int("INGEST_UNPACKED_MAX_BYTES", default=10 * 1024**3)
 
 # --- API ------------------------------------------------------------------------------
 

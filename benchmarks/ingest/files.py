@@ -44,14 +44,31 @@ def make_with_truth(name: str, rows: int, *, seed: int) -> Truth:
     return writer.truth
 
 
-def make_large(name: str, most_bytes: int) -> None:
-    """Write a file of about so many bytes: a piece over and over, with other ids."""
-    header, *lines = Writer(seed=2).file(_PIECE_ROWS, BAD_EVERY, REPEAT_EVERY)
+def make_large(name: str, most_bytes: int) -> dict[str, int]:
+    """Write a file of about so many bytes: a piece over and over, with other ids.
+
+    Returns the counts that its load must end with.
+    """
+    writer = Writer(seed=2)
+    header, *lines = writer.file(_PIECE_ROWS, BAD_EVERY, REPEAT_EVERY)
     piece = b"".join(lines)
+    pieces = max(1, most_bytes // len(piece))
     with path_of(name).open("wb") as file:
         file.write(header)
-        for number in range(max(1, most_bytes // len(piece))):
+        for number in range(pieces):
             file.write(piece.replace(b"ICI0", b"I%03d" % number))
+    return {what: count * pieces for what, count in _counts(writer.truth).items()}
+
+
+def _counts(truth: Truth) -> dict[str, int]:
+    repeated = truth.same_again + truth.conflicting
+    return {
+        "rows": truth.rows,
+        "inserted": truth.good - repeated,
+        "duplicate": truth.same_again,
+        "conflicting": truth.conflicting,
+        "rejected": len(truth.rejects),
+    }
 
 
 def copy_with_a_blank_line(name: str, other: str) -> None:

@@ -64,6 +64,8 @@ class Loaded:
     idle: int
     peak: int
     counts: dict[str, Any]
+    #: How often its connection to the store broke.
+    breaks: int
 
     @property
     def grown(self) -> int:
@@ -79,12 +81,15 @@ def prepare() -> None:
         run(_QUOTA, tenant=TENANT)
 
 
-def load(name: str, *, loaders: int) -> Loaded:
-    """Load a stored file in a process of its own."""
+def load(name: str, *, loaders: int, alone: bool = False, **environ: str) -> Loaded:
+    """Load a stored file in a process of its own; see its options."""
     cpu = server_cpu()
     command = [sys.executable, "-m", "benchmarks.ingest.worker", name]
     done = subprocess.run(
-        [*command, "--loaders", str(loaders)], stdout=subprocess.PIPE, check=True
+        [*command, "--loaders", str(loaders), *(["--alone"] if alone else [])],
+        stdout=subprocess.PIPE,
+        check=True,
+        env={**os.environ, **environ},
     )
     told = json.loads(done.stdout.splitlines()[-1])
     if told["state"] != "succeeded":
@@ -96,6 +101,7 @@ def load(name: str, *, loaders: int) -> Loaded:
         told["idle"],
         told["peak"],
         told["result"],
+        told["breaks"],
     )
 
 

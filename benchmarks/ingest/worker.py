@@ -5,7 +5,9 @@ python -m benchmarks.ingest.worker PATH --loaders 2
 
 import argparse
 import json
+import logging
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -23,15 +25,22 @@ def main() -> None:
     parser.add_argument("path", help="of the file, below the tenant's prefix")
     parser.add_argument("--loaders", type=int, default=2)
     parser.add_argument("--job", help="id of a queued job to go on with")
+    parser.add_argument(
+        "--alone", action="store_true", help="nobody waits: give the slot back never"
+    )
     options = parser.parse_args()
     os.environ["INGEST_LOADERS"] = str(options.loaders)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskqueue_site.settings")
     django.setup()
+    if options.alone:
+        threading.Thread(target=_say_that_nobody_waits, daemon=True).start()
     print(json.dumps(load(options.path, options.job)))
 
 
 def load(path: str, job_id: str | None) -> dict[str, Any]:
     """Run the job to its end; returns seconds, memory in bytes, and the counts."""
+    breaks = _Breaks()
+    logging.getLogger("ingestion.s3_store").addHandler(breaks)
     from jobs.models import Job
     from tenants.scoping import tenant_scope
 
@@ -52,6 +61,7 @@ def load(path: str, job_id: str | None) -> dict[str, Any]:
         "state": job.state,
         "result": job.result,
         "error": job.error,
+        "breaks": breaks.count,
     }
 
 
@@ -67,6 +77,24 @@ def enqueue(path: str) -> UUID:
         tenant_id=TENANT, kind="ingest", payload=payload, now=timezone.now()
     )
     return job.pk
+
+
+class _Breaks(logging.Handler):
+    """Counts what the store says about broken connections."""
+
+    count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count one."""
+        self.count += 1
+
+
+def _say_that_nobody_waits() -> None:
+    from jobs import pressure
+
+    while True:
+        pressure.publish("shared", pressure.Pressure([], {}))
+        time.sleep(1)
 
 
 def _attempt(job_id: str) -> None:

@@ -173,7 +173,19 @@ class FileFault(_Explained):
     DUPLICATE_COLUMN = "duplicate_column", "The header names a column twice."
     TOO_MANY_COLUMNS = "too_many_columns", "The header has more than 500 columns."
     UNSUPPORTED_ENCODING = "unsupported_encoding", "The file is not UTF-8."
-    COMPRESSED_FILE = "compressed_file", "The file is compressed."
+    COMPRESSED_FILE = (
+        "compressed_file",
+        "The file is compressed twice, or neither with gzip nor with zip.",
+    )
+    DAMAGED_ARCHIVE = "damaged_archive", "The compressed file is cut off or damaged."
+    UNUSABLE_ARCHIVE = (
+        "unusable_archive",
+        "The zip does not hold exactly one plain, unencrypted file.",
+    )
+    ARCHIVE_TOO_LARGE = (
+        "archive_too_large",
+        "The compressed file unpacks to more than is allowed.",
+    )
     NOT_TEXT = "not_text", "The file is binary, such as a PDF or a workbook."
     WRONG_FORMAT = "wrong_format", "The file is not of the format that its source says."
     NOT_XML = "not_xml", "The file is not well-formed XML."

@@ -33,8 +33,8 @@ SLOTS = 6
 
 
 @contextmanager
-def new_database() -> Iterator[str]:
-    """Make a database, as the product's login role would have it."""
+def own_database() -> Iterator[str]:
+    """Make a database as the product's login role would have it, and drop it."""
     parts = urlsplit(service_variable("DATABASE_URL"))
     name = f"dtq_test_{secrets.token_hex(4)}"
     administer = psycopg2.connect(urlunsplit(parts._replace(path="/postgres")))
@@ -51,7 +51,7 @@ def own_servers(
     redis_url: str, broker_url: str, session_bucket: str
 ) -> Iterator[dict[str, str]]:
     """The servers of production, with a database that nobody else uses."""
-    with new_database() as database_url:
+    with own_database() as database_url:
         yield on_servers(database_url, redis_url, broker_url, session_bucket)
 
 
@@ -63,6 +63,13 @@ def on_servers(database: str, redis: str, broker: str, bucket: str) -> dict[str,
         "BROKER_URL": broker,
         "STORAGE_URL": f"s3://{bucket}?endpoint={os.environ['TEST_S3_ENDPOINT']}",
     }
+
+
+@pytest.fixture(scope="session")
+def database_url() -> Iterator[str]:
+    """The database of the product on servers."""
+    with own_database() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +89,7 @@ def on_services(
     session_bucket: str,
 ) -> Iterator[Product]:
     """The product on PostgreSQL, Redis, RabbitMQ and S3 servers."""
-    with new_database() as database_url:
+    with own_database() as database_url:
         servers = on_servers(database_url, redis_url, broker_url, session_bucket)
         folder = tmp_path_factory.mktemp("services") / "data"
         product = Product(folder, **servers, **QUICK)

@@ -1,6 +1,7 @@
 """The ingest kind: a stored file becomes rows, counts and rejects."""
 
 import gzip
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -178,10 +179,16 @@ def test_a_header_only_is_a_day_without_payments(ingest: Ingest):
         (b"a,b,c\n1,2,3\n", "wrong_header"),
         (text(row(1)).replace(b",amount,", b",", 1), "missing_column"),
         (text(row(1)).decode().encode("utf-16"), "unsupported_encoding"),
-        (gzip.compress(text(row(1)), mtime=0), "compressed_file"),
+        (lzma.compress(text(row(1))), "compressed_file"),
+        (gzip.compress(gzip.compress(text(row(1)))), "compressed_file"),
+        (gzip.compress(b"%PDF-1.7"), "not_text"),
+        (gzip.compress(b""), "empty_file"),
         (None, "object_missing"),
     ],
-    ids=["empty", "header", "column", "utf16", "gzip", "missing"],
+    ids=[
+        *("empty", "header", "column", "utf16", "xz", "twice", "pdf", "nothing"),
+        "missing",
+    ],
 )
 def test_a_bad_file_is_dead_with_its_reason(
     ingest: Ingest, content: bytes | None, code: str
