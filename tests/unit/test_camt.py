@@ -1,5 +1,6 @@
 """The camt reader: what is accepted, what is refused, and with which words."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ from ingestion.sources.base import (
     Row,
     Statement,
 )
-from ingestion.sources.camt import walk
+from ingestion.sources.camt import raw, walk
 from tests import camt_files as camt
 from tests.camt_files import (
     ACCOUNT,
@@ -373,6 +374,20 @@ def test_raw_rows_keep_everything_apart():
     assert said.raw_row["Empty"] == ""
     assert said.raw_row["{urn:x}Own"] == "y"
     assert said.raw_row["Mixed"] == "one two"
+
+
+def test_raw_rows_are_json_whatever_they_say():
+    told = row('<AddtlNtryInf>a "b" \\ %s %% \t\n\u2028 é</AddtlNtryInf><Qu-100.x/>')
+    assert told.raw_row["AddtlNtryInf"] == 'a "b" \\ %s %% \t\n\u2028 é'
+    formats = raw.RawRows()
+    for n in range(2 * raw.MAX_FORMATS):
+        said = {f"a%{n}": '"', "b": "c"}
+        assert json.loads(formats.json(said)) == said
+        assert len(formats) <= raw.MAX_FORMATS
+    before = len(formats)
+    long = {"a" * (raw.MAX_FORMAT_CHARS + 1): "b"}
+    assert json.loads(formats.json(long)) == long
+    assert len(formats) == before
 
 
 def test_equal_payments_have_equal_hashes():

@@ -196,7 +196,7 @@ class Markup:
             self._in_item = True
             self._item_name = local
             self._item_offset, self._item_line = self._last_tag, self.line
-            self._walk.begin(local, attributes)
+            self._walk.begin(local, attributes, self._last_tag)
             return
         for name in attributes:
             self._names.local(name)

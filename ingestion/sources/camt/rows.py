@@ -6,7 +6,6 @@ add up to it; else the entry stays whole, and a flag says so.
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from json import JSONEncoder
 from typing import Final, NamedTuple
 
 from ingestion.sources.base import Reason, Reject, Row, row_hash
@@ -15,13 +14,13 @@ from ingestion.sources.camt.division import Share, check_count, check_detail, sh
 from ingestion.sources.camt.entries import Entry, Place, Tally
 from ingestion.sources.camt.keys import KEYS, Keys
 from ingestion.sources.camt.payments import Payment, first_reference, payment
+from ingestion.sources.camt.raw import RawRows
 from ingestion.sources.camt.values import first, reference
 from ingestion.sources.camt.walk import MAX_PART_BYTES, Content, Detail
 
 HASH_VERSION: Final = "camt:1"
 _UNKNOWN: Final = Tally("", None, "", is_booked=False)
-# As `raw_json` writes it, without making an encoder for every row.
-_json = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_RAW_ROWS: Final = RawRows()
 
 
 class Part(NamedTuple):
@@ -83,9 +82,12 @@ def _whole(
     else:
         texts = part_keys.texts
         found = _payment(entry, told, part_keys, entry.direction)
-    found = found._replace(
-        bank_reference=reference(told.get("AcctSvcrRef")) or found.bank_reference,
-        reference=found.reference or first_reference(told, keys.BATCH_REFERENCES),
+    bank_reference, own_reference, counterparty, vpa_or_ifsc = found
+    found = Payment(
+        reference(told.get("AcctSvcrRef")) or bank_reference,
+        own_reference or first_reference(told, keys.BATCH_REFERENCES),
+        counterparty,
+        vpa_or_ifsc,
     )
     return Part(line, txn_id, entry.amount, entry.direction, told, found, texts)
 
@@ -164,7 +166,7 @@ def _row(part: Part, entry: Entry, is_first: bool) -> Row:
         entry.status,
         direction,
         entry.moment,
-        _json(told),
+        _RAW_ROWS.json(told),
         digest,
         tuple(entry.flags) if is_first else (),
     )

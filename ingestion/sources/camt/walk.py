@@ -66,9 +66,9 @@ class Walk:
         self._left = 0
         self._tags = Tags(self._top, self)
 
-    def begin(self, name: str, attributes: dict[str, str]) -> None:
+    def begin(self, name: str, attributes: dict[str, str], here: int) -> None:
         """Take over: the start tag of an item was met."""
-        self._begun = self._here()
+        self._begun = here
         self._details: list[Detail] = []
         self._detail_begun: int | None = None
         self._detail_count = self._detail_values = self._detail_bytes = 0
