@@ -14,10 +14,11 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.models import F
 
 from ingestion.models import DialectProfile
+from ingestion.sources import registry
 from ingestion.sources.base import Source
 from ingestion.sources.dialect.definition import Dialect, DialectError
 from ingestion.sources.dialect.source import source_of
-from ingestion.sources.registry import SOURCES, UnknownSourceError, source_get
+from ingestion.sources.registry import UnknownSourceError, source_get
 from jobs.handlers import JSONDict
 from tenants.scoping import all_tenants, tenant_scope
 
@@ -51,7 +52,7 @@ def dialect_for(*, tenant: str, name: str) -> JSONDict | None:
     Whoever reads a file piece by piece keeps it: the row may change in the meantime.
     Raises UnknownSourceError.
     """
-    if name in SOURCES:
+    if name in registry.SOURCES:
         return None
     with tenant_scope(tenant):
         own_first = F("tenant").asc(nulls_last=True)
@@ -77,7 +78,7 @@ def source_named(name: str, dialect: JSONDict | None) -> Source:
 
 def source_names() -> list[str]:
     """Return the names of all sources in the scope in force, in order."""
-    return sorted({*SOURCES, *_names()})
+    return sorted({*registry.SOURCES, *_names()})
 
 
 def _names() -> list[str]:
