@@ -129,23 +129,30 @@ class ArtifactView(APIView):
         """
         with tenant_scope(principal_of(request).tenant):
             key = self._key(job_id)
-        # The scope's transaction is over: a slow reader must not hold it open.
-        item, blocks = _open(key)
-        name = f"{self.artifact}-{job_id}{PurePosixPath(key).suffix}"
-        return StreamingHttpResponse(
-            blocks,
-            content_type=self.artifact.content_type,
-            headers={
-                "Content-Disposition": f'attachment; filename="{name}"',
-                "Content-Length": str(item.size),
-            },
-        )
+        return send(self.artifact, key, name=f"{self.artifact}-{job_id}")
 
     def _key(self, job_id: str) -> str:
         try:
             return artifact_key(job=job_or_404(job_id), artifact=self.artifact)
         except NoArtifactError as error:
             raise NotFound(str(error)) from None
+
+
+def send(artifact: Artifact, key: str, *, name: str) -> StreamingHttpResponse:
+    """Return a file of the store as a download of that name; call it outside a scope.
+
+    A slow reader must not hold a transaction open. Raises NotFound and StoreAwayError.
+    """
+    item, blocks = _open(key)
+    file_name = f"{name}{PurePosixPath(key).suffix}"
+    return StreamingHttpResponse(
+        blocks,
+        content_type=artifact.content_type,
+        headers={
+            "Content-Disposition": f'attachment; filename="{file_name}"',
+            "Content-Length": str(item.size),
+        },
+    )
 
 
 def _open(key: str) -> tuple[StoredObject, Iterator[bytes]]:

@@ -1,7 +1,7 @@
 """IngestedFile, Transaction, and the rows of a file that were kept out."""
 
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -12,6 +12,9 @@ from tenants.scoping import TenantOwned, TenantShared
 
 #: NaN sorts above every number in PostgreSQL, so an upper bound keeps it out too.
 AMOUNT_BELOW = Decimal(10) ** 16
+#: The entries of a file's totals and of its reasons.
+TOTAL: Final = ("currency", "status", "direction", "rows", "amount")
+REASON: Final = ("why", "reason", "rows")
 
 dialect_name_validator = RegexValidator(
     r"\A[A-Z0-9][A-Z0-9_-]{0,31}\Z",
@@ -92,9 +95,9 @@ class IngestedFile(TenantOwned):
     rejected = models.BigIntegerField(default=0, db_default=0)
     #: Accepted rows about which there is a doubt.
     flagged = models.BigIntegerField(default=0, db_default=0)
-    #: Of what its accepted rows say: `[currency, status, direction, rows, amount]`.
+    #: What its accepted rows add up to: a list of `TOTAL`.
     totals = models.JSONField(default=list, db_default=Value([], JSONField()))
-    #: Of its rows that need a look, once it is loaded: `[why, reason, rows]`.
+    #: Of its rows that need a look, once it is loaded: a list of `REASON`.
     reasons = models.JSONField(default=list, db_default=Value([], JSONField()))
     statement_count = models.BigIntegerField(default=0, db_default=0)
     #: Of which `MOST_FAULTS` at most of a pass are kept as rows.

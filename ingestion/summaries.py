@@ -12,7 +12,14 @@ from tempfile import TemporaryFile
 from typing import Any, Final
 from uuid import UUID
 
-from ingestion.models import FileFault, IngestedFile, KeptOutRow, Statement
+from ingestion.models import (
+    REASON,
+    TOTAL,
+    FileFault,
+    IngestedFile,
+    KeptOutRow,
+    Statement,
+)
 from ingestion.progress import Progress
 from ingestion.reports import COUNTS, MORE_COUNTS
 from ingestion.storage import Store
@@ -20,8 +27,6 @@ from jobs.handlers import JSONDict
 from tenants.scoping import tenant_scope
 
 FILE: Final = ("tenant_id", "state", "source", "path", "size", "content_digest")
-TOTAL: Final = ("currency", "status", "direction", "rows", "amount")
-REASON: Final = ("why", "reason", "rows")
 FAULT: Final = ("line", "control", "expected", "found", "settled_at")
 STATEMENT: Final = (
     *("line", "account_id", "statement_id", "number", "currency", "opening"),

@@ -22,6 +22,7 @@ from jobs.models import Attempt, Job, Priority
 from jobs.waits import Wait
 
 MAX_ATTEMPTS: Final = 25
+STATES: Final = [state.value for state in State]
 MICROSECONDS: Final = 1_000_000
 #: A file of a job is a key of its result: `rejects_path` is at `/jobs/<id>/rejects`.
 FILE_SUFFIX: Final = "_path"
@@ -141,7 +142,7 @@ class JobOutput(serializers.Serializer[Job]):
         choices=[priority.label for priority in Priority],
         source="get_priority_display",
     )
-    state = serializers.ChoiceField(choices=[state.value for state in State])
+    state = serializers.ChoiceField(choices=STATES)
     progress = ProgressOutput()
     created_at = MomentField()
     dispatched_at = MomentField(allow_null=True)

@@ -290,8 +290,9 @@ SPECTACULAR_SETTINGS = {
         "taskqueue_site.openapi.with_problems",
     ],
     "ENUM_NAME_OVERRIDES": {
-        "State": "jobs.lifecycle.State",
+        "StateEnum": "jobs.serializers.STATES",
         "Outcome": "jobs.lifecycle.Outcome",
+        "FileStateEnum": "ingestion.files_serializers.STATES",
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024

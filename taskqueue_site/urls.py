@@ -12,6 +12,7 @@ from ingestion.api import (
     RejectsView,
     SummaryView,
 )
+from ingestion.files_api import FileArtifactView, FilesView, FileView
 from jobs.api import CancelJobView, EnqueueSleepView, JobsView, JobView
 from jobs.dead_letters_api import (
     DeadLetterGroupsView,
@@ -57,6 +58,13 @@ urlpatterns = [
     path(f"{_LETTER}/retry", RetryView.as_view(), name="dead-letter-retry"),
     path(f"{_LETTER}/discard", DiscardView.as_view(), name="dead-letter-discard"),
     path(f"{_LETTER}/restore", RestoreView.as_view(), name="dead-letter-restore"),
+    path("v1/files", FilesView.as_view(), name="files"),
+    path("v1/files/<str:file_id>", FileView.as_view(), name="file"),
+    path(
+        "v1/files/<str:file_id>/<str:artifact>",
+        FileArtifactView.as_view(),
+        name="file-artifact",
+    ),
     path("openapi.json", SchemaView.as_view(), name="openapi"),
     path("docs", DocsView.as_view(), name="docs"),
     path("livez", livez, name="livez"),
