@@ -72,7 +72,7 @@ def write_corrections(
 
 def suffix_of(path: str) -> str:
     """Return the ending of the name of a file with rows of the file at `path`."""
-    suffix = PurePosixPath(path).suffix.lower()
+    suffix = PurePosixPath(path.removesuffix(".gz")).suffix.lower()
     return suffix if suffix in _TEXT_SUFFIXES else ".csv"
 
 

@@ -5,6 +5,7 @@ import io
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from jobs.models import Job, UsageEvent
 from taskqueue_site.settings import _object_store
 from tenants.scoping import all_tenants, tenant_scope
 from tests.arrange import dispatch, make_job, make_tenant, reread, run
-from tests.integration.ingesting import counts, row, stored, text
+from tests.integration.ingesting import Ingest, counts, file_of, row, stored, text
+from tests.totals_source import statement
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -143,3 +145,38 @@ def test_how_far_a_file_may_unpack_is_a_setting(put: Put, settings: Any):
     settings.INGEST_UNPACKED_MAX_BYTES = len(CONTENT) - 1
     job = run(put(PACKED["gzip"]))
     assert (job.state, job.error["code"]) == ("dead", "archive_too_large")
+
+
+# --- With what else is done with a file -----------------------------------------------
+
+
+@pytest.mark.usefixtures("totals_sources", "small_chunks")
+def test_a_file_that_is_read_twice_is_unpacked_twice(ingest: Ingest):
+    packed = gzip.compress(statement(*(f"R|{n}|C|10.00" for n in range(9))))
+    job = ingest(packed, source="TOTALS")
+    assert counts(job) == (9, 9, 0, 0, 0)
+    size = 2 * len(packed)
+    assert job.progress == {"done": size, "total": size, "unit": "bytes"}
+
+
+@pytest.mark.usefixtures("totals_sources", "small_chunks")
+def test_of_a_damaged_one_nothing_is_loaded(ingest: Ingest):
+    packed = gzip.compress(statement(*(f"R|{n}|C|10.00" for n in range(9))))
+    job = ingest(packed[:-8] + bytes(8), source="TOTALS")
+    assert (job.state, job.error["code"]) == ("dead", "damaged_archive")
+    assert stored() == []
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_the_same_content_is_known_again(ingest: Ingest):
+    packed = zipped(text(row(1), row(2)))
+    first = ingest(packed)
+    again = ingest(packed, path="other.zip")
+    assert again.result["same_as_file"] == file_of(first).pk
+
+
+def test_rejected_rows_are_handed_back_unpacked(ingest: Ingest, objects: Path):
+    job = ingest(gzip.compress(text(row(1), row(2, amount="x"))), path="a.txt.gz")
+    path = job.result["corrections_path"]
+    assert path.endswith(".txt")
+    assert (objects / path).read_bytes() == text(row(2, amount="x"))
