@@ -1,5 +1,6 @@
 """The screens of dialect profiles: the form, the trial on a sample, copies, rights."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from ingestion import profiles
-from ingestion.dialect_forms import DialectProfileForm, inputs_of
+from ingestion.dialect_forms import NEW, DialectProfileForm, inputs_of
 from ingestion.models import DialectProfile, Transaction
 from ingestion.trials import MAX_BYTES, SHOWN
 from tenants.scoping import all_tenants
@@ -278,3 +279,46 @@ def test_a_stranger_tries_nothing(client: Client):
     assert client.post(TRY, bank(sample_text=ROWS)).status_code == 302
     client.force_login(User.objects.create_user("member"))
     assert client.post(TRY, bank(sample_text=ROWS)).status_code == 302
+
+
+# --- The recipe in CONTRIBUTING.md ----------------------------------------------------
+
+
+def recipe() -> tuple[str, dict[str, str]]:
+    """Return the sample of the made-up bank, and the value that each input gets."""
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    section = page.split("### A bank's export, in the admin")[1].split("\n### ")[0]
+    sample = section.split("```")[1].strip("\n")
+    inputs = re.findall(r"^ +\| ([\w ()]+) \| (.+) \|$", section, re.MULTILINE)
+    return sample, {label: value for label, value in inputs if label != "input"}
+
+
+def test_the_recipe_for_a_bank_makes_a_profile_that_works(browser: Client):
+    sample, inputs = recipe()
+    form = DialectProfileForm()
+    by_label = {str(field.label): name for name, field in form.fields.items()}
+    by_label["Account (of the totals)"] = "labels_account"
+    new = {name: value for name, value in form_of(NEW).items() if name != "name"}
+    for label, told in inputs.items():
+        name, texts = by_label[label], re.findall("`([^`]+)`", told)
+        choices = getattr(form.fields[name], "choices", [])
+        by_text = {str(text): key for key, text in choices}
+        if len(texts) > 1:
+            new[name] = texts
+        else:
+            new[name] = by_text.get(texts[0], texts[0]) if texts else told
+    new["name"] = "COASTBANK"
+
+    shown = browser.post(TRY, {**new, "sample_text": sample}).content.decode()
+    for text in ("<dd>3</dd>", "609112345678", "HDFCN26092000123", "3000.00"):
+        assert text in shown, text
+    for text in ("trial-flaws", "trial-rejects", "trial-faults", "trial-refusal"):
+        assert text not in shown
+    wrong = sample.replace("45,00;;955", "44,00;;955")
+    shown = browser.post(TRY, {**new, "sample_text": wrong}).content.decode()
+    assert "trial-faults" in shown
+
+    answer = browser.post(ADD, new)
+    assert answer.status_code == 302, errors(answer)
+    make_tenant("t1")
+    assert profiles.source_for(tenant="t1", name="COASTBANK").has_totals
