@@ -29,10 +29,13 @@ from unfold.contrib.filters.admin import (
     RangeDateTimeFilter,
 )
 
-from ingestion import storage
+from ingestion import (
+    profiles,
+    profiles_admin,  # noqa: F401 - registers its screens
+    storage,
+)
 from ingestion.masking import mask_account, mask_row, mask_text, mask_value
 from ingestion.models import IngestedFile, KeptOutRow, Transaction
-from ingestion.sources import registry
 from tenants.adminkit import (
     ReadOnlyAdmin,
     change_url,
@@ -78,8 +81,8 @@ class SourceFilter(_ChoiceFilter):
     parameter_name = "source"
 
     def lookups(self, *_: Any) -> list[tuple[str, str]]:
-        """Return the registered sources."""
-        return [(name, name) for name in sorted(registry.SOURCES)]
+        """Return the formats and the dialects."""
+        return [(name, name) for name in profiles.source_names()]
 
 
 class StatusFilter(_ChoiceFilter):

@@ -6,6 +6,7 @@ rows that somebody has edited since stay as they are.
 """
 
 import json
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -140,3 +141,13 @@ def _renew(row: DialectProfile, title: str, shipped: JSONDict) -> None:
         row.title, row.definition = title, shipped
     row.shipped = shipped
     row.save(update_fields=["title", "definition", "shipped"])
+
+
+def profile_restore(*, profile: DialectProfile, now: datetime) -> None:
+    """Put back what the product brought along; without that nothing changes."""
+    if profile.shipped is None:
+        return
+    profile.title, _ = built_in().get(profile.name, (profile.title, None))
+    profile.definition = profile.shipped
+    profile.changed_at = now
+    profile.save(update_fields=["title", "definition", "changed_at"])

@@ -32,6 +32,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         (
             ("Files", "description", "ingestion_ingestedfile"),
             ("Transactions", "receipt_long", "ingestion_transaction"),
+            ("Dialect profiles", "dictionary", "ingestion_dialectprofile"),
             ("Mismatches", "difference", "reconciliation_reconciliation"),
             ("Usage", "data_usage", "jobs_usageevent"),
         ),

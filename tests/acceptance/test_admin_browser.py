@@ -22,6 +22,7 @@ PAGES = [
     *("tenants/tier/", "tenants/membership/", "tenants/membership/add/"),
     *("tenants/apikey/", "tenants/apikey/add/", "ingestion/ingestedfile/"),
     *("ingestion/transaction/", "ingestion/keptoutrow/"),
+    *("ingestion/dialectprofile/", "ingestion/dialectprofile/add/"),
     *("reconciliation/reconciliation/", "django_celery_beat/periodictask/"),
     *(
         "django_celery_beat/periodictask/add/",
@@ -167,6 +168,31 @@ def test_an_operator_pauses_a_tenant(
 def _is_paused(product: Product) -> bool:
     rows = product.query("SELECT is_paused FROM tenants_tenant WHERE slug = 'lookout'")
     return bool(rows[0][0])
+
+
+def test_a_bank_is_tried_on_a_sample_and_saved_without_code(
+    page: Page, admin: str, embedded: Product, dead_job: str
+):
+    page.goto(f"{admin}ingestion/dialectprofile/")
+    page.get_by_role("link", name="KOTAK").click()
+    sample = (ROOT / "samples" / "kotak_bad.csv").read_text("utf-8")
+    page.locator("#id_sample_text").fill(sample)
+    page.get_by_role("button", name="Test on this sample").click()
+    expect(page.get_by_test_id("trial-rejects")).to_contain_text("invalid_side")
+    expect(page.get_by_test_id("trial-faults")).to_contain_text("closing_balance")
+    expect(page.get_by_test_id("trial-rows").locator("tbody tr")).to_have_count(1)
+
+    page.get_by_role("link", name="Copy this profile").click()
+    page.wait_for_url("**/ingestion/dialectprofile/add/**")
+    page.locator("#id_name").fill("COASTBANK")
+    page.locator("#id_debit_words").fill("DR | XX")
+    page.set_input_files("#id_sample_file", ROOT / "samples" / "kotak_bad.csv")
+    page.get_by_role("button", name="Test on this sample").click()
+    expect(page.get_by_test_id("trial-rows").locator("tbody tr")).to_have_count(2)
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_url("**/ingestion/dialectprofile/")
+    expect(page.locator("#result_list")).to_contain_text("COASTBANK")
+    _fits(page)
 
 
 def test_the_palette_finds_a_job(page: Page, admin: str, dead_job: str):

@@ -139,10 +139,10 @@ def _rtgs_in(narration: str, day: date) -> str | None:
 #: What a dialect may ask for by name.
 EXTRACTORS: Final[Mapping[str, Callable[[str, date], str | None]]] = MappingProxyType(
     {
+        "rtgs_utr": _rtgs_in,
+        "neft_utr": _neft_in,
         "upi_rrn": _rrn_after(_UPI_WORD),
         "imps_rrn": _rrn_after(_IMPS_WORD),
-        "neft_utr": _neft_in,
-        "rtgs_utr": _rtgs_in,
     }
 )
 
