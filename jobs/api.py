@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs.cancelling import jobs_cancel
-from jobs.fields import CANONICAL_ID, StrictCharField, StrictSerializer
+from jobs.fields import CANONICAL_ID, ReasonField, StrictSerializer
 from jobs.models import Job
 from jobs.paging import JobsQuery
 from jobs.selectors import UnknownJobError, job_get
@@ -82,12 +82,7 @@ class JobView(APIView):
 class CancelInput(StrictSerializer):
     """Why a job is not wanted any more."""
 
-    reason = StrictCharField(
-        required=False,
-        default="",
-        max_length=200,
-        help_text="One line for the job's log.",
-    )
+    reason = ReasonField(default="", help_text="One line for the job's log.")
 
 
 class CancelJobView(APIView):
@@ -108,7 +103,7 @@ class CancelJobView(APIView):
         it ends by itself before, it does. `cancel_requested_at` says when it was asked
         for. To ask again, or for a job that is over, changes nothing.
         """
-        body = CancelInput(data=request.data or {})
+        body = CancelInput(data=request.data)
         body.is_valid(raise_exception=True)
         tenant, why = principal_of(request).tenant, body.validated_data["reason"]
         with acting(why=why), tenant_scope(tenant):

@@ -10,6 +10,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -217,7 +218,8 @@ class DeadLetterAdmin(JobScreens):
     def decide_one(
         self, request: HttpRequest, job_id: UUID, *, name: str
     ) -> HttpResponse:
-        """Decide about one job from its page."""
+        """Decide about one job from its page. Raises Http404."""
+        get_object_or_404(DeadLetter, pk=job_id)
         rows = dead_letters.dead().filter(pk=job_id)
         may_see_job = request.user.has_perm("jobs.view_job")
         back = change_url(Job if may_see_job else DeadLetter, job_id)

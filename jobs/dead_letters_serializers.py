@@ -16,6 +16,7 @@ from jobs.fields import (
     IdField,
     MomentField,
     NameField,
+    ReasonField,
     StrictBooleanField,
     StrictCharField,
     StrictSerializer,
@@ -26,7 +27,6 @@ from jobs.serializers import AttemptOutput, ProgressOutput
 
 #: Codes and fingerprints: any one word.
 WORD: Final = r"\A[!-~]{1,100}\Z"
-MOST_REASON: Final = 200
 
 
 @extend_schema_field(OpenApiTypes.OBJECT)
@@ -44,21 +44,6 @@ class ObjectField(serializers.Field[Any, Any, Any, Any]):
     def to_representation(self, value: Any) -> Any:
         """Return the object as it is kept."""
         return value
-
-
-class ReasonField(StrictCharField):
-    """Why somebody decides so: one line, in which spaces do not count."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        text = "One line for the log of each job."
-        super().__init__(max_length=MOST_REASON, help_text=text, **kwargs)
-
-    def to_internal_value(self, data: Any) -> str:
-        """Return the line."""
-        line = " ".join(super().to_internal_value(data).split())
-        if not line:
-            self.fail("blank")
-        return line
 
 
 # --- Which ----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -26,6 +26,7 @@ from jobs.models import DeadLetter, Job
 from jobs.payloads import PayloadError, payload_of
 from tenants.acting import acting
 from tenants.adminkit import change_url, json_block, log_change
+from tenants.models import check_line
 
 TEMPLATE: Final = "admin/jobs/deadletter/edit.html"
 #: Lines of the field that is typed into, at least and at most.
@@ -88,11 +89,15 @@ def _answer(screen: Any, request: HttpRequest, job: Job, draft: _Draft) -> HttpR
         return _page(screen, request, job, draft, fixed=why_fixed(job))
     try:
         payload = payload_of(draft.text)
+        check_line("Why", draft.why)
         if not draft.why:
             return _page(screen, request, job, draft, flaws=[_NO_REASON])
         if "_confirmed" in request.POST:
             return _apply(screen, request, job, payload, draft)
         found = edit_of(job=job, payload=payload)
+    except ValidationError as error:
+        flaws = [("Why", " ".join(error.messages))]
+        return _page(screen, request, job, draft, flaws=flaws)
     except PayloadError as error:
         return _page(screen, request, job, draft, flaws=error.flaws())
     except PayloadFixedError as error:

@@ -12,6 +12,8 @@ from uuid import UUID
 
 from rest_framework import serializers
 
+from tenants.models import MOST_CHARACTERS
+
 _ISO_TIME = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII
 )
@@ -63,6 +65,26 @@ class StrictCharField(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return data
+
+
+class ReasonField(StrictCharField):
+    """Why somebody decides so: one line, in which spaces do not count."""
+
+    default_error_messages = {"unprintable": "Use printable characters only."}
+
+    def __init__(
+        self, *, help_text: str = "One line for the log of each job.", **kwargs: Any
+    ) -> None:
+        super().__init__(max_length=MOST_CHARACTERS, help_text=help_text, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the line."""
+        line = " ".join(super().to_internal_value(data).split())
+        if not line:
+            self.fail("blank")
+        if not line.isprintable():
+            self.fail("unprintable")
+        return line
 
 
 class NameField(serializers.ChoiceField):

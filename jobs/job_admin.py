@@ -202,7 +202,7 @@ def _why(job: Job, now: datetime) -> _Why:
     return _Why(
         label="unknown" if name is None else name.replace("_", " "),
         tone=_LOUD.get(name, "queued"),
-        sentence=wait.sentence,
+        sentence=wait.for_staff,
         remedy=_REMEDIES.get(name, "").format(pool=wait.pool),
         is_of_tenant=name in (WaitsFor.PAUSED, WaitsFor.CAP, WaitsFor.RATE),
         figures=_figures(wait, now),
@@ -294,12 +294,14 @@ class JobAdmin(JobScreens):
         chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
         hidden = [(ACTION_CHECKBOX_NAME, pk) for pk in chosen]
         hidden += [("action", "cancel_selected")]
+        hidden += [("select_across", request.POST.get("select_across", "0"))]
         return cancel_admin.cancel(
             self, request, Job.objects.filter(pk__in=rows.values("pk")), hidden
         )
 
     def cancel_one(self, request: HttpRequest, job_id: UUID) -> HttpResponse:
-        """Cancel one job from its page."""
+        """Cancel one job from its page. Raises Http404."""
+        get_object_or_404(Job, pk=job_id)
         back = change_url(Job, job_id)
         answer = cancel_admin.cancel(
             self, request, Job.objects.filter(pk=job_id), [], back=back

@@ -90,8 +90,11 @@ def recorded(*, since: datetime, most_jobs: int) -> Recording:
 
 
 def first_id(moment: datetime) -> UUID:
-    """Return the smallest id that a job enqueued at this moment can have."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
+    """Return the smallest id that a job enqueued at this moment can have.
+
+    Ids count from 1970; nothing was enqueued before.
+    """
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
 def priced(found: Iterable[_Row]) -> list[RecordedJob]:

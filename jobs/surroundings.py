@@ -25,6 +25,7 @@ from jobs.audit import read_only
 from jobs.dispatcher import LEASE_NAME, WORKER_FRESH_SECONDS
 from jobs.queues import DEAD_LETTER_QUEUE, pool_queue
 from jobs.statements import rows
+from jobs.switches import turned_off
 from tenants import checks, rls
 from tenants.models import Tenant
 from tenants.scoping import TenantOwned, TenantShared, all_tenants
@@ -34,6 +35,8 @@ PART_SECONDS: Final = 2
 LEDGER_SECONDS: Final = 10
 #: Dead letters that are counted; more are "more than".
 MOST_DEAD: Final = 10_000
+#: Tenants, kinds and pools with a switch off that are named; the rest is counted.
+MOST_OFF: Final = 5
 
 
 class Verdict(StrEnum):
@@ -62,7 +65,7 @@ def look_around() -> list[Sign]:
     """Return the signs of all parts; of the ledger's only if the database is well."""
     signs = [_database()]
     if signs[0].verdict is Verdict.OK:
-        for look in (_login, _walls, _leader, _workers, _dead_letters):
+        for look in (_login, _walls, _leader, _workers, _dead_letters, _switches):
             signs += _in_ledger(look)
     return [*signs, _redis(), *_broker(_pools(signs))]
 
@@ -170,6 +173,16 @@ def _dead_letters() -> list[Sign]:
     count = dead_letters.count(most=MOST_DEAD)
     number = f"more than {count:,}" if count == MOST_DEAD else f"{count:,}"
     return [Sign("dead letters", Verdict.OK, f"{number} wait for a person to decide")]
+
+
+def _switches() -> list[Sign]:
+    off = [f"{row['scope']} {row['name']}" for row in turned_off()]
+    if not off:
+        return [Sign("switches", Verdict.OK, "everything is on")]
+    more = f" and {len(off) - MOST_OFF:,} more" if len(off) > MOST_OFF else ""
+    text = f"off, in part or wholly, for {', '.join(off[:MOST_OFF])}{more}"
+    remedy = "`manage.py switch` says what, and why, and turns it on."
+    return [Sign("switches", Verdict.WARN, text, remedy)]
 
 
 # --- Redis and the broker -------------------------------------------------------------

@@ -12,15 +12,31 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from jobs.models import Switch
 from jobs.statements import rows
-from tenants.models import check_line
+from tenants.models import Tenant, check_line
 
 #: How long a process goes by what it read of a tenant's switches.
 READ_SECONDS: Final = 1.0
 _MOST_READ: Final = 10_000
+
+#: What a person calls a switch, and its field.
+FIELDS: Final = {
+    "accept": "is_accepting",
+    "dispatch": "is_dispatching",
+    "schedule": "is_scheduling",
+}
+
+_POOL_KNOWN: Final = """
+SELECT EXISTS (SELECT FROM jobs_worker WHERE pool = %(pool)s)
+    OR EXISTS (SELECT FROM tenants_tenant WHERE pool = %(pool)s)
+    OR EXISTS (SELECT FROM tenants_tier WHERE default_pool = %(pool)s)
+    OR EXISTS (SELECT FROM jobs_switch WHERE scope = 'pool' AND name = %(pool)s)
+"""
 
 # Those that are off and concern the tenant's jobs; `name` is empty for its own.
 _OFF = """
@@ -52,9 +68,8 @@ class Off:
         return self.scope != Switch.Scope.KIND or self.name == kind
 
     def __str__(self) -> str:
-        """Return it in words: `the kind ingest (wrong file)`."""
-        why = f" ({self.reason})" if self.reason else ""
-        return f"the {self.scope} {self.name}{why}"
+        """Return it in words: `the kind ingest`. The reason is for staff only."""
+        return f"the {self.scope} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +138,54 @@ def _first(found: Iterable[Off], kind: str) -> Off | None:
 def switch_set(*, scope: str, name: str, reason: str | None = None, **on: bool) -> Any:
     """Turn switches of a kind or a pool; `is_accepting=False` turns that one off.
 
-    What is not named stays as it is. Returns the row. Raises ValidationError for a
-    reason that is not one line.
+    What is not named stays as it is; with everything on no reason is left. Returns the
+    row. Raises ValidationError for a reason that is not one line.
     """
-    switch, _ = Switch.objects.get_or_create(scope=scope, name=name)
-    for field, value in on.items():
-        setattr(switch, field, value)
-    if reason is not None:
-        check_line("reason", reason)
-        switch.reason = reason
-    switch.changed_at = Now()
-    switch.full_clean(exclude=["changed_at"], validate_unique=False)
-    switch.save()
+    with transaction.atomic():
+        locked = Switch.objects.select_for_update()
+        switch, _ = locked.get_or_create(scope=scope, name=name)
+        for field, value in on.items():
+            setattr(switch, field, value)
+        if reason is not None:
+            check_line("reason", reason)
+            switch.reason = reason
+        switch.changed_at = Now()
+        switch.full_clean(exclude=["changed_at"], validate_unique=False)
+        switch.save()
+        forget_reason(switch)
     switch.refresh_from_db()
     return switch
+
+
+def forget_reason(switch: Switch) -> None:
+    """Take a reason away that explains nothing, lest it come back with another."""
+    all_on = dict.fromkeys(FIELDS.values(), True)
+    Switch.objects.filter(pk=switch.pk, **all_on).update(reason="")
+
+
+def is_pool_known(name: str) -> bool:
+    """Return whether a worker, a tenant or a tier names this pool, or a switch does."""
+    ((is_known,),) = rows(_POOL_KNOWN, {"pool": name})
+    return bool(is_known)
+
+
+def turned_off() -> list[dict[str, Any]]:
+    """Return whose switches are off, which, and why. Call it in a scope."""
+    off = Q(is_accepting=False) | Q(is_scheduling=False)
+    found: list[dict[str, Any]] = [
+        {
+            "scope": "tenant",
+            "name": tenant.slug,
+            "accept": tenant.is_accepting,
+            "dispatch": not tenant.is_paused,
+            "schedule": tenant.is_scheduling,
+            "reason": tenant.paused_reason,
+        }
+        for tenant in Tenant.objects.filter(off | Q(is_paused=True)).order_by("slug")
+    ]
+    switched = Switch.objects.filter(off | Q(is_dispatching=False))
+    for switch in switched.order_by("scope", "name"):
+        on = {option: getattr(switch, field) for option, field in FIELDS.items()}
+        names = {"scope": switch.scope, "name": switch.name}
+        found.append({**names, **on, "reason": switch.reason})
+    return found

@@ -9,7 +9,8 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from jobs.models import Switch
-from tenants.adminkit import ModelAdmin, moment, pill
+from jobs.switches import forget_reason
+from tenants.adminkit import ChangesOnly, ModelAdmin, moment, pill
 
 if TYPE_CHECKING:
     from django.forms import TextInput
@@ -21,12 +22,12 @@ _HELP: Final = {
     "is_accepting": "New jobs are taken. Off: the API answers 503 not_accepting.",
     "is_dispatching": "Queued jobs are handed to workers; what runs goes on.",
     "is_scheduling": "Scheduled jobs are queued at their time; retries always.",
-    "reason": "One line, shown where the jobs wait.",
+    "reason": "One line, shown to staff where the jobs wait.",
 }
 
 
 @admin.register(Switch)
-class SwitchAdmin(ModelAdmin):
+class SwitchAdmin(ChangesOnly, ModelAdmin):
     """What may happen to the jobs of a kind or a pool."""
 
     list_display = ("scope", "name", "status", "reason", "changed")
@@ -36,6 +37,7 @@ class SwitchAdmin(ModelAdmin):
         *("scope", "name", "is_accepting", "is_dispatching", "is_scheduling"),
         "reason",
     )
+    saved_too = ("changed_at",)
     changed = moment("changed_at", "Changed")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -54,9 +56,10 @@ class SwitchAdmin(ModelAdmin):
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: Any, obj: Any, form: Any, change: Any) -> None:
-        """Note when it was turned."""
+        """Note when it was turned; with everything on no reason is left."""
         obj.changed_at = timezone.now()
         super().save_model(request, obj, form, change)
+        forget_reason(obj)
 
     @admin.display(description="Off")
     def status(self, switch: Switch) -> SafeString:

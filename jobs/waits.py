@@ -68,6 +68,13 @@ class Wait:
     sentence: str
     as_of: datetime | None
     pool: str
+    #: Why a person stopped it; not for tenants.
+    reason: str = ""
+
+    @property
+    def for_staff(self) -> str:
+        """Return the sentence, and why a person stopped it."""
+        return f"{self.sentence} Why: {self.reason}" if self.reason else self.sentence
 
 
 _STOPPED: Final = "Nothing is dispatched"
@@ -125,7 +132,7 @@ def wait_of(job: Job, *, now: datetime) -> Wait:
     """
     facts = _facts(job, now)
     if (stop := _stop(job, now)) is not None:
-        return _held(_from_ledger(facts), stop)
+        return _held(_from_ledger(facts), job, stop)
     standing = standing_of(job.tenant_id) if facts.around.has_leader else None
     if standing is None or standing.pool != facts.around.pool:
         return _with_reason(_from_ledger(facts), facts.around)
@@ -134,26 +141,24 @@ def wait_of(job: Job, *, now: datetime) -> Wait:
     return _with_reason(wait, facts.around)
 
 
-def _stop(job: Job, now: datetime) -> str | None:
-    """Return which switch keeps the job where it is, in words, if one does."""
+def _stop(job: Job, now: datetime) -> switches.Off | None:
+    """Return which switch keeps the job where it is, if one does."""
     ask = switches.not_dispatching
     if job.state == State.SCHEDULED:
         if job.run_after > now:
             return None
         ask = switches.not_scheduling
     with apart(reason="explain a wait: the switches"):
-        off = ask(tenant=job.tenant_id, kind=job.kind)
-    if off is None:
-        return None
+        return ask(tenant=job.tenant_id, kind=job.kind)
+
+
+def _held(wait: Wait, job: Job, off: switches.Off) -> Wait:
     what = "Scheduled jobs are not queued" if job.state == State.SCHEDULED else _STOPPED
-    return f"{what} for {off}."
-
-
-def _held(wait: Wait, sentence: str) -> Wait:
     return replace(
         wait,
         waits_for=WaitsFor.SWITCH,
-        sentence=sentence,
+        sentence=f"{what} for {off}.",
+        reason=off.reason,
         starts_within_us=None,
         no_bound="a switch is off until a person turns it on",
     )
@@ -161,9 +166,9 @@ def _held(wait: Wait, sentence: str) -> Wait:
 
 def _with_reason(wait: Wait, around: Circumstances) -> Wait:
     """Add why its tenant was paused."""
-    if wait.waits_for is not WaitsFor.PAUSED or not around.paused_reason:
+    if wait.waits_for is not WaitsFor.PAUSED:
         return wait
-    return replace(wait, sentence=f"{wait.sentence} Why: {around.paused_reason}")
+    return replace(wait, reason=around.paused_reason)
 
 
 def _facts(job: Job, now: datetime) -> _Facts:

@@ -30,6 +30,7 @@ from taskqueue_site.dashboard import TenantLoad, tenant_loads
 from taskqueue_site.pools import PoolInput, known_pools, live_slots, pool_note
 from tenants.adminkit import (
     ChangeList,
+    ChangesOnly,
     DialogForm,
     ModelAdmin,
     after_dialog,
@@ -94,7 +95,7 @@ PREVIEW: Final = "_preview"
 
 
 @admin.register(Tier)
-class TierAdmin(ModelAdmin):
+class TierAdmin(ChangesOnly, ModelAdmin):
     """Classes of tenants."""
 
     list_display = ("name", "weight", "max_in_flight", "default_pool", "served")
@@ -136,7 +137,7 @@ class TierAdmin(ModelAdmin):
 
 
 @admin.register(Tenant)
-class TenantAdmin(ModelAdmin):
+class TenantAdmin(ChangesOnly, ModelAdmin):
     """Tenants with their weight and their load."""
 
     list_display = (

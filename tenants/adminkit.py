@@ -19,6 +19,7 @@ from unfold.decorators import action as unfold_action
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
     StackedInline = admin.StackedInline[Any, Any]
+    _Base = admin.ModelAdmin[Any]
 
     from django.contrib.admin.views.main import ChangeList
     from django.forms import Form as DialogForm
@@ -26,6 +27,8 @@ else:
     from unfold.admin import ModelAdmin, StackedInline
     from unfold.forms import BaseDialogForm as DialogForm
     from unfold.views import ChangeList
+
+    _Base = object
 
 __all__ = ["ChangeList", "DialogForm", "ModelAdmin", "StackedInline"]
 
@@ -92,6 +95,37 @@ class ReadOnlyAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse."""
         return False
+
+
+class ChangesOnly(_Base):
+    """Saves what a person changed in the form, and nothing else of the row.
+
+    The form carries what it showed, so that a switch which somebody turned between the
+    showing and the saving stays as it was turned. Put it before ModelAdmin.
+    """
+
+    #: Fields that `save_model` sets by itself.
+    saved_too: ClassVar[tuple[str, ...]] = ()
+
+    def formfield_for_dbfield(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """Send along what the field showed."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            field.show_hidden_initial = True
+        return field
+
+    def save_model(
+        self, request: HttpRequest, obj: Any, form: Any, change: bool
+    ) -> None:
+        """Save a new row whole, and of an old one what was changed."""
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        columns = {field.name for field in obj._meta.concrete_fields}
+        changed = columns.intersection([*form.changed_data, *self.saved_too])
+        obj.save(update_fields=sorted(changed))
 
 
 def dialog_action(

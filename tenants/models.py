@@ -68,6 +68,16 @@ def check_line(field: str, text: str) -> None:
         )
 
 
+def line_of(field: str, text: str) -> str:
+    """Return what a person typed as one line: spaces and line ends become one space.
+
+    Raises ValidationError for a text that is no line even so.
+    """
+    line = " ".join(text.split())
+    check_line(field, line)
+    return line
+
+
 #: A century: longer ones may lie before the calendar.
 MAX_RETENTION_DAYS = 36_500
 

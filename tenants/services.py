@@ -2,6 +2,7 @@
 
 import hmac
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -72,16 +73,20 @@ def tenant_update(
     Raises UnknownTenantError, UnknownTierError or ValidationError.
     """
     tenant = tenant_get(slug=slug)
-    if name is not None:
-        tenant.name = name
-    if tier is not None:
-        tenant.tier = tier_get(name=tier)
-    if pool is not None:
-        tenant.pool = pool
-    if retention_days is not None:
-        tenant.retention_days = retention_days or None
+    given: dict[str, Any] = {
+        "name": name,
+        "pool": pool,
+        "retention_days": retention_days,
+    }
+    given["tier"] = None if tier is None else tier_get(name=tier)
+    changed = {field: value for field, value in given.items() if value is not None}
+    if retention_days == 0:
+        changed["retention_days"] = None
+    for field, value in changed.items():
+        setattr(tenant, field, value)
     _check(tenant)
-    tenant.save(update_fields=["name", "tier", "pool", "retention_days"])
+    # What was read of the rest may be old by now.
+    tenant.save(update_fields=sorted(changed))
     return tenant
 
 
@@ -120,11 +125,12 @@ def tenant_switch(
     Raises UnknownTenantError.
     """
     tenant = tenant_get(slug=slug)
-    if is_accepting is not None:
-        tenant.is_accepting = is_accepting
-    if is_scheduling is not None:
-        tenant.is_scheduling = is_scheduling
-    tenant.save(update_fields=["is_accepting", "is_scheduling"])
+    given = {"is_accepting": is_accepting, "is_scheduling": is_scheduling}
+    changed = {field: value for field, value in given.items() if value is not None}
+    for field, value in changed.items():
+        setattr(tenant, field, value)
+    # What was read of the rest may be old by now.
+    tenant.save(update_fields=sorted(changed))
     return tenant
 
 

@@ -52,3 +52,14 @@ def plain(number: Decimal) -> str:
     """Return a decimal number without the zeros that say nothing: `2.5`, `1`."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def printable(text: str) -> str:
+    """Return a text of others for a terminal: what it would obey is shown escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

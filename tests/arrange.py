@@ -137,11 +137,12 @@ def make_dead_job(
     fingerprint: str = "f00d",
     ended: datetime | None = None,
     seconds: float = 0.25,
+    message: str = "The <b>payload</b> asked for a failure.",
 ) -> Job:
     """Create a job that died in its one attempt of so many seconds."""
     now = ended or timezone.now()
     started = now - timedelta(seconds=seconds)
-    error = {"code": code, "message": "The <b>payload</b> asked for a failure."}
+    error = {"code": code, "message": message}
     with all_tenants(reason="test"):
         job = services.job_enqueue(
             tenant_id=tenant, kind="sleep", payload={"seconds": 0}, now=started

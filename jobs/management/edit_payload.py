@@ -16,6 +16,7 @@ from jobs.editing import (
     job_edit_and_revive,
 )
 from jobs.handlers import JSONDict
+from jobs.management.letter_options import filters_of
 from jobs.payloads import PayloadError, payload_of
 from jobs.selectors import UnknownJobError, job_get
 from tenants.acting import acting
@@ -39,8 +40,7 @@ def edit_and_retry(
 
     Raises CommandError.
     """
-    filters = ("tenant", "kind", "code", "fingerprint")
-    if len(jobs) != 1 or any(options.get(name) for name in filters):
+    if len(jobs) != 1 or filters_of(options) or options.get("all"):
         raise CommandError("--payload is for one JOB, named by its id.")
     if not reason and not dry_run:
         raise CommandError("Say why, with --reason: it is kept in the job's log.")

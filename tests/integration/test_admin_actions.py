@@ -3,6 +3,7 @@
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -16,12 +17,15 @@ from django.utils import timezone
 from ingestion import storage
 from jobs import dead_messages
 from jobs.dead_messages import Found
-from jobs.models import DeadMessage, Job
+from jobs.models import DeadMessage, Job, Switch
+from jobs.switches import switch_set
 from quotas.models import Quota
 from tenants.models import ApiKey, Tenant
 from tenants.scoping import all_tenants
-from tenants.services import api_key_create
+from tenants.selectors import tenant_get
+from tenants.services import api_key_create, tenant_switch, tenant_update
 from tests.arrange import make_admin, make_dead_job, make_file, make_tenant, reread
+from tests.integration.forms import form_of
 
 pytestmark = pytest.mark.django_db
 
@@ -102,6 +106,18 @@ def test_a_filter_that_does_not_exist_retries_nothing(browser: Client):
     assert states(job) == ["dead"]
 
 
+@pytest.mark.parametrize("name", ["retry", "discard", "restore"])
+def test_nothing_is_decided_about_a_job_that_does_not_exist(browser: Client, name: str):
+    address = f"{DEAD_LETTERS}{UUID(int=7)}/{name}/"
+    assert browser.get(address).status_code == 404
+    assert browser.post(address, YES | {"reason": "x"}).status_code == 404
+
+
+def test_a_job_that_does_not_exist_is_not_cancelled(browser: Client):
+    address = f"/admin/jobs/job/{UUID(int=7)}/cancel/"
+    assert browser.post(address, YES).status_code == 404
+
+
 @pytest.mark.parametrize("where", ["", "retry/", "{job}/retry/"])
 def test_a_viewer_cannot_retry(client: Client, where: str):
     job = make_dead_job("t1")
@@ -175,6 +191,69 @@ def test_a_weight_is_changed_and_a_slug_is_not(browser: Client):
     with all_tenants(reason="test"):
         assert set(Tenant.objects.values_list("slug", flat=True)) == {"t1", "t2"}
         assert Quota.objects.count() == 2
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_saving_a_tenant_leaves_a_switch_that_was_turned_meanwhile(
+    browser: Client, is_on: bool
+):
+    page = "/admin/tenants/tenant/t1/change/"
+    with all_tenants(reason="test"):
+        tenant_switch(slug="t1", is_accepting=is_on, is_scheduling=is_on)
+    form = form_of(browser.get(page).content.decode())
+    with all_tenants(reason="test"):
+        tenant_switch(slug="t1", is_accepting=not is_on)
+        tenant_update(slug="t1", pool="own")
+    assert browser.post(page, form | {"name": "New"}).status_code == 302
+    saved = tenant("t1")
+    assert (saved.name, saved.pool) == ("New", "own")
+    assert (saved.is_accepting, saved.is_scheduling) == (not is_on, is_on)
+
+
+def test_a_switch_is_turned_on_the_page(browser: Client):
+    page = "/admin/tenants/tenant/t1/change/"
+    form = form_of(browser.get(page).content.decode())
+    del form["is_accepting"]
+    assert browser.post(page, form).status_code == 302
+    assert (tenant("t1").is_accepting, tenant("t1").is_scheduling) == (False, True)
+    form = form_of(browser.get(page).content.decode())
+    assert browser.post(page, form | {"is_accepting": "on"}).status_code == 302
+    assert tenant("t1").is_accepting
+
+
+def test_saving_a_kinds_switches_leaves_one_that_was_turned_meanwhile(browser: Client):
+    with all_tenants(reason="test"):
+        switch = switch_set(scope="kind", name="sleep", is_scheduling=False)
+    page = f"/admin/jobs/switch/{switch.pk}/change/"
+    form = form_of(browser.get(page).content.decode())
+    with all_tenants(reason="test"):
+        switch_set(scope="kind", name="sleep", is_accepting=False)
+    assert browser.post(page, form | {"reason": "slow"}).status_code == 302
+    with all_tenants(reason="test"):
+        saved = Switch.objects.get()
+    assert (saved.is_accepting, saved.is_scheduling) == (False, False)
+    assert (saved.reason, saved.changed_at > switch.changed_at) == ("slow", True)
+    on = {"is_accepting": "on", "is_scheduling": "on"}
+    form = form_of(browser.get(page).content.decode()) | on
+    assert browser.post(page, form).status_code == 302
+    with all_tenants(reason="test"):
+        assert Switch.objects.get().reason == ""
+
+
+def test_turning_one_switch_of_a_tenant_does_not_turn_the_other_back(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def read_before_another_turns(*, slug: str) -> Tenant:
+        found = tenant_get(slug=slug)
+        Tenant.objects.filter(pk=slug).update(is_scheduling=False, name="New")
+        return found
+
+    monkeypatch.setattr("tenants.services.tenant_get", read_before_another_turns)
+    with all_tenants(reason="test"):
+        tenant_switch(slug="t1", is_accepting=False)
+        assert (tenant("t1").is_accepting, tenant("t1").is_scheduling) == (False, False)
+        tenant_update(slug="t1", pool="own")
+    assert (tenant("t1").pool, tenant("t1").name) == ("own", "New")
 
 
 # --- API keys -------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """Cancelling over HTTP and in the admin, and what refuses new jobs says."""
 
+import re
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from jobs import switches
+from jobs import cancel_admin, switches
 from jobs.models import Job, JobEvent
 from jobs.switches import switch_set
 from tenants.scoping import all_tenants
@@ -75,8 +77,11 @@ def test_a_job_of_another_tenant_is_not_there():
     assert reread(job).state == "queued"
 
 
-@pytest.mark.parametrize("body", [{"reason": 7}, {"reason": "x" * 201}, {"why": "x"}])
-def test_a_body_of_another_shape_is_refused(body: dict[str, object]):
+@pytest.mark.parametrize(
+    "body",
+    [{"reason": 7}, {"reason": "x" * 201}, {"reason": "\x1b[2J"}, {"why": "x"}, [], 0],
+)
+def test_a_body_of_another_shape_is_refused(body: Any):
     job = make_job("t1")
     answer = client_of("t1").post(f"/jobs/{job.pk}/cancel", body, format="json")
     assert_problem(answer, 400, "invalid")
@@ -90,7 +95,8 @@ def test_what_takes_no_jobs_says_so_and_when_to_come_again(settings: Any):
     body = {"tenant_id": "t1", "seconds": 0}
     answer = client_of("t1").post(SLEEP, body, format="json")
     problem = assert_problem(answer, 503, "not_accepting")
-    assert "the kind sleep (a migration)" in problem["detail"]
+    assert "the kind sleep." in problem["detail"]
+    assert "a migration" not in answer.content.decode()
     assert answer["Retry-After"] == "60"
     with all_tenants(reason="test"):
         assert Job.objects.count() == 0
@@ -122,6 +128,58 @@ def test_selected_jobs_are_cancelled_after_a_question(browser: Client):
     assert reread(running).cancel_requested_at is not None
     assert reread(over).cancel_requested_at is None
     assert last(waiting) == ("cancelled", "staff operator", "bad day")
+
+
+def fields_of(page: str) -> dict[str, list[str]]:
+    """Return what the form on a page would send by itself."""
+    found: dict[str, list[str]] = {}
+    for name, value in re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def test_what_was_selected_across_pages_is_what_the_answer_cancels(browser: Client):
+    here = [make_job("t1") for _ in range(3)]
+    other = make_job("t2")
+    form = {
+        "action": "cancel_selected",
+        "select_across": "1",
+        "_selected_action": str(here[0].pk),
+    }
+    address = f"{JOBS}?q=t1"
+    asked = browser.post(address, form).content.decode()
+    assert "Cancel 3 job(s)?" in asked
+    browser.post(address, fields_of(asked))
+    assert [reread(job).state for job in here] == ["cancelled"] * 3
+    assert reread(other).state == "queued"
+
+
+def test_more_than_one_answer_can_cancel_is_said_before_and_after(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cancel_admin, "MOST", 2)
+    jobs = [make_job("t1") for _ in range(5)]
+    form = {
+        "action": "cancel_selected",
+        "select_across": "1",
+        "_selected_action": str(jobs[0].pk),
+    }
+    asked = browser.post(JOBS, form).content.decode()
+    assert "Cancel the first 2 of 5 jobs?" in asked
+    done = browser.post(JOBS, fields_of(asked), follow=True).content.decode()
+    assert "2 job(s) cancelled; 3 more are not cancelled" in done
+    assert [reread(job).state for job in jobs] == ["cancelled"] * 2 + ["queued"] * 3
+    assert LogEntry.objects.count() == 2
+
+
+@pytest.mark.parametrize("reason", ["x" * 201, "\x1b[2J"])
+def test_a_reason_that_is_no_line_asks_again(browser: Client, reason: str):
+    job = make_job("t1")
+    answer = {"confirmed": "yes", "reason": reason}
+    told = browser.post(f"{JOBS}{job.pk}/cancel/", answer).content.decode()
+    assert "Use one line of at most 200 printable characters." in told
+    assert "Cancel 1 job(s)?" in told
+    assert reread(job).state == "queued"
 
 
 def test_a_job_is_cancelled_from_its_page_which_tells_the_story(browser: Client):

@@ -164,3 +164,51 @@ def test_a_job_that_is_no_dead_letter_stops_everything():
     with pytest.raises(CommandError, match=f"No dead letters: {queued.pk}"):
         dlq("retry", str(dead.pk), str(queued.pk), "--yes")
     assert reread(dead).state == "dead"
+
+
+@pytest.mark.parametrize("action", ["retry", "discard", "restore"])
+@pytest.mark.parametrize(
+    ("words", "refusal"),
+    [
+        ((), "or --all"),
+        (("--code", ""), "--code is empty"),
+        (("--tenant", " ", "--all"), "--tenant is empty"),
+        (("--all", "--kind", "sleep"), "one of the three"),
+        (("JOB", "--tenant", "t2"), "one of the three"),
+        (("--tenant", "no-such"), "There is no tenant 'no-such'"),
+        (("--all", "--reason", "\x1b[2J"), "printable"),
+        (("--all", "--reason", "x" * 201), "at most 200"),
+    ],
+)
+def test_what_may_mean_something_else_is_refused(
+    action: str, words: tuple[str, ...], refusal: str
+):
+    job = make_dead_job("t1")
+    words = tuple(str(job.pk) if word == "JOB" else word for word in words)
+    with pytest.raises(CommandError, match=refusal):
+        dlq(action, "--yes", "--reason", "x", *words)
+    assert waiting() == 1
+
+
+def test_all_of_them_have_to_be_asked_for():
+    make_dead_job("t1"), make_dead_job("t2")
+    assert dlq("discard", "--all", "--yes", "--reason", " the  bank\n") == {"done": 2}
+    assert waiting() == 0
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "10001", "9" * 30])
+@pytest.mark.parametrize("words", [("ls",), ("ls", "--groups")])
+def test_a_list_has_between_one_and_ten_thousand_rows(
+    words: tuple[str, ...], limit: str
+):
+    with pytest.raises(CommandError, match="--limit is from 1 to 10,000"):
+        dlq(*words, "--limit", limit)
+
+
+@pytest.mark.parametrize("words", [("ls",), ("ls", "--groups"), ("show", "JOB")])
+def test_a_terminal_obeys_nothing_that_a_job_says(words: tuple[str, ...]):
+    job = make_dead_job("t1", message="boo\x1b[2J\nok  all is well")
+    out = StringIO()
+    call_command("dlq", *(str(job.pk) if w == "JOB" else w for w in words), stdout=out)
+    assert "\x1b" not in out.getvalue()
+    assert "boo\\x1b[2J\\nok  all is well" in out.getvalue()

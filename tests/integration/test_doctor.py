@@ -396,6 +396,12 @@ def test_an_unknown_tenant_is_refused():
         doctor("--tenant", "t9")
 
 
+@pytest.mark.parametrize("timeout", ["-1", "0", "86401", "9" * 5000, "x"])
+def test_a_timeout_that_is_none_is_refused(timeout: str):
+    with pytest.raises(CommandError, match="is not from 1 to 86400 seconds"):
+        doctor("--timeout", timeout)
+
+
 def test_a_stuck_job_is_queued_again_by_hand():
     """What docs/operations.md tells people to type."""
     job = dispatched()

@@ -26,7 +26,7 @@ from jobs import pruning
 from jobs.audit import audit
 from jobs.models import Attempt, Job, SchedulerSnapshot, UsageEvent
 from jobs.pruning import plan, prune
-from tenants.models import Tenant
+from tenants.models import MAX_RETENTION_DAYS, Tenant
 from tenants.scoping import all_tenants
 from tenants.services import tenant_update
 from tests.arrange import (
@@ -426,6 +426,14 @@ def test_a_tenants_retention_is_set_by_command():
     call_command("tenant", "set", "t1", "--retention-days", "0", stdout=out)
     with all_tenants(reason="test"):
         assert Tenant.objects.get(slug="t1").retention_days is None
+
+
+def test_the_longest_retention_reaches_behind_1970_and_keeps_everything(now: datetime):
+    make_old_job(now)
+    with all_tenants(reason="test"):
+        t1 = tenant_update(slug="t1", retention_days=MAX_RETENTION_DAYS)
+    assert plan(tenant=t1, now=now).jobs == 0
+    assert list(prune(tenant=t1, now=now)) == []
 
 
 @pytest.mark.parametrize("days", [-1, 36_501])

@@ -12,7 +12,9 @@ from jobs import surroundings
 from jobs.models import Worker
 from jobs.queues import DEAD_LETTER_QUEUE, pool_queue
 from jobs.surroundings import Sign, look_around
+from jobs.switches import switch_set
 from tenants.scoping import all_tenants
+from tenants.services import tenant_pause
 from tests import arrange
 from tests.arrange import lead, make_job, make_tenant
 from tests.integration.dispatching import add_worker
@@ -50,8 +52,21 @@ def test_all_is_well_with_a_leader():
     lead()
     signs = {sign.part: sign.verdict for sign in look_around()}
     assert signs.pop("queue jobs.dead") in {"ok", "warn"}
-    parts = ("database", "login", "walls", "dispatcher", "dead letters")
+    parts = ("database", "login", "walls", "dispatcher", "dead letters", "switches")
     assert signs == dict.fromkeys([*parts, "redis", "broker"], "ok")
+
+
+def test_switches_that_are_off_are_a_warning():
+    with all_tenants(reason="test"):
+        tenant_pause(slug="t1", reason="fraud")
+        switch_set(scope="kind", name="sleep", is_accepting=False)
+        switch_set(scope="kind", name="ingest", is_accepting=True)
+    sign = sign_of("switches")
+    assert (sign.verdict, sign.text) == (
+        "warn",
+        "off, in part or wholly, for tenant t1, kind sleep",
+    )
+    assert "manage.py switch" in sign.remedy
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def turn(scope: str, name: str, **switched: str) -> str:
 def test_without_accept_new_jobs_are_refused_and_old_ones_kept(scope: str, name: str):
     make_tenant("t1")
     job = make_job("t1")
-    turn(scope, name, accept="off", reason="migration")
+    turn(scope, name, accept="off")
     with pytest.raises(switches.NotAcceptingError, match=f"the {scope} {name}"):
         make_job("t1")
     with (
@@ -64,7 +64,8 @@ def test_without_accept_new_jobs_are_refused_and_old_ones_kept(scope: str, name:
 @pytest.mark.parametrize(("scope", "name"), SUBJECTS[1:])
 def test_others_are_not_concerned(scope: str, name: str):
     make_tenant("t1")
-    turn(scope, f"no-{name}" if scope == "pool" else "ingest", accept="off")
+    tenants("other", t2=1)
+    turn(scope, "other" if scope == "pool" else "ingest", accept="off")
     make_job("t1")
 
 
@@ -84,7 +85,8 @@ def test_without_dispatch_jobs_wait_and_say_why(
     assert reread(job).state == "queued"
     wait = wait_of(job, now=timezone.now())
     assert wait.waits_for == ("paused" if scope == "tenant" else "switch")
-    assert "bank is closed" in wait.sentence
+    assert "bank is closed" in wait.for_staff
+    assert "bank is closed" not in wait.sentence
     turn(scope, name, dispatch="on")
     tick(dispatcher)
     tick(dispatcher)
@@ -147,3 +149,28 @@ def test_the_command_lists_what_is_off_and_refuses_what_it_does_not_know():
             call_command("switch", *words)
     with all_tenants(reason="test"):
         assert Switch.objects.count() == 1
+
+
+@pytest.mark.parametrize("switched", [{"accept": "off"}, {"dispatch": "on"}])
+def test_a_reason_that_would_be_kept_nowhere_is_refused(switched: dict[str, str]):
+    make_tenant("t1")
+    with pytest.raises(CommandError, match="kept with --dispatch off only"):
+        turn("tenant", "t1", **switched, reason="fraud case")
+    turn("tenant", "t1", accept="off", dispatch="off", reason="fraud case")
+    assert "(fraud case)" in turn("tenant", "t1", schedule="off")
+
+
+def test_a_reason_goes_when_everything_is_on_again():
+    turn("kind", "sleep", accept="off", dispatch="off", reason="a bad release")
+    assert "(a bad release)" in turn("kind", "sleep", accept="on")
+    turn("kind", "sleep", dispatch="on")
+    assert turn("kind", "sleep", accept="off") == "kind sleep  off: accept"
+
+
+def test_a_pool_that_nobody_is_in_wants_force():
+    with pytest.raises(CommandError, match="is in a pool 'nosuchpool'"):
+        turn("pool", "nosuchpool", dispatch="off")
+    call_command("switch", "pool", "nosuchpool", "--dispatch", "off", "--force")
+    assert turn("pool", "nosuchpool", dispatch="on") == "Everything is on."
+    make_tenant("t1")  # in the pool of its tier
+    assert turn("pool", "shared", accept="off") == "pool shared  off: accept"

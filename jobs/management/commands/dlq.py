@@ -12,22 +12,28 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.core.management.base import CommandError
-from django.db.models import QuerySet
 
 from jobs import dead_letters
 from jobs.bulk import MOST_PER_SECOND, PER_SECOND
 from jobs.deciding import jobs_discard, jobs_restore, jobs_revive
 from jobs.management.edit_payload import add_payload_argument, edit_and_retry
+from jobs.management.letter_options import add_filters, check_meant, filtered
 from jobs.models import Attempt, DeadLetter, JobEvent
 from tenants.acting import acting
 from tenants.management.product_command import ProductCommand, command_errors
+from tenants.models import line_of
 from tenants.scoping import all_tenants
+from tenants.selectors import UnknownTenantError
+from tenants.wording import printable
 
 _APPLY: Final = {
     "retry": (jobs_revive, "queued again"),
     "discard": (jobs_discard, "discarded"),
     "restore": (jobs_restore, "restored"),
 }
+#: Rows of a list, unless a person says otherwise, and at most.
+ROWS: Final = 50
+MOST_ROWS: Final = 10_000
 
 
 class Command(ProductCommand):
@@ -37,9 +43,11 @@ class Command(ProductCommand):
         """Declare the subcommands."""
         actions = parser.add_subparsers(dest="action", required=True)
         listing = actions.add_parser("ls", help="list them, newest first")
-        _add_filters(listing)
+        add_filters(listing)
         listing.add_argument("--groups", action="store_true", help="by cause instead")
-        listing.add_argument("--limit", type=int, default=50, help="most rows (50)")
+        listing.add_argument(
+            "--limit", type=int, default=ROWS, help=f"most rows ({ROWS})"
+        )
         self.add_common_arguments(listing)
         show = actions.add_parser("show", help="one, with its attempts and its log")
         show.add_argument("job", type=UUID)
@@ -47,7 +55,10 @@ class Command(ProductCommand):
         for name, (_, done) in _APPLY.items():
             decide = actions.add_parser(name, help=f"have some {done}")
             decide.add_argument("jobs", nargs="*", type=UUID, metavar="JOB")
-            _add_filters(decide)
+            add_filters(decide)
+            decide.add_argument(
+                "--all", action="store_true", help="every one, without a filter"
+            )
             if name == "retry":
                 add_payload_argument(decide)
             decide.add_argument("--reason", default="", help="one line for the log")
@@ -64,7 +75,9 @@ class Command(ProductCommand):
 
     def handle(self, *_: Any, action: str, as_json: bool, **options: Any) -> None:
         """List, show or decide."""
-        with command_errors():
+        if "reason" in options:
+            options["reason"] = _reason(options["reason"])
+        with command_errors(UnknownTenantError):
             if options.get("payload") is not None:
                 text, value = edit_and_retry(**options)
             elif action in _APPLY:
@@ -76,7 +89,9 @@ class Command(ProductCommand):
         self.write(text, value, as_json=as_json)
 
     def _list(self, *, groups: bool, limit: int, **options: Any) -> tuple[str, Any]:
-        rows = _filtered(dead_letters.undecided(), options)
+        if not 1 <= limit <= MOST_ROWS:
+            raise CommandError(f"--limit is from 1 to {MOST_ROWS:,}.")
+        rows = filtered(dead_letters.undecided(), options)
         if groups:
             found = [_group(group) for group in dead_letters.groups(rows, most=limit)]
         else:
@@ -120,6 +135,7 @@ class Command(ProductCommand):
             raise CommandError("Say why, with --reason: it is kept in the jobs' log.")
         if not 1 <= per_second <= MOST_PER_SECOND:
             raise CommandError(f"--per-second is from 1 to {MOST_PER_SECOND:,}.")
+        check_meant(jobs, options)
         ids = _meant(action, jobs, options)
         if dry_run:
             return f"{len(ids):,} would be {done}.", {"would": len(ids)}
@@ -144,6 +160,11 @@ class Command(ProductCommand):
         return total
 
 
+def _reason(text: str) -> str:
+    with command_errors():
+        return line_of("reason", text)
+
+
 def _meant(action: str, jobs: list[UUID], options: dict[str, Any]) -> list[UUID]:
     """Return the dead letters that were named, or all that the filters let through.
 
@@ -153,29 +174,12 @@ def _meant(action: str, jobs: list[UUID], options: dict[str, Any]) -> list[UUID]
         rows = dead_letters.dead() if jobs else dead_letters.undecided()
         if action == "restore":
             rows = dead_letters.dead().exclude(discarded_at=None)
-        rows = rows.filter(pk__in=jobs) if jobs else _filtered(rows, options)
+        rows = rows.filter(pk__in=jobs) if jobs else filtered(rows, options)
         ids = list(rows.order_by("id").values_list("pk", flat=True))
     if jobs and len(ids) < len(set(jobs)):
         missing = ", ".join(str(job) for job in jobs if job not in ids)
         raise CommandError(f"No dead letters: {missing}. Nothing was done.")
     return ids
-
-
-def _add_filters(parser: ArgumentParser) -> None:
-    parser.add_argument("--tenant", metavar="SLUG")
-    parser.add_argument("--kind")
-    parser.add_argument("--code", help="of the error")
-    parser.add_argument("--fingerprint")
-
-
-def _filtered(rows: QuerySet[DeadLetter], given: dict[str, Any]) -> Any:
-    fields = {"tenant": "tenant_id", "code": "error__code"}
-    wanted = {
-        fields.get(name, name): given[name]
-        for name in ("tenant", "kind", "code", "fingerprint")
-        if given.get(name)
-    }
-    return rows.filter(**wanted)
 
 
 def _letter(job: DeadLetter) -> dict[str, Any]:
@@ -204,17 +208,18 @@ def _group(group: dead_letters.Group) -> dict[str, Any]:
 
 
 def _line(report: dict[str, Any]) -> str:
-    return "  ".join(str(value) for value in report.values() if value is not None)
+    values = (value for value in report.values() if value is not None)
+    return "  ".join(printable(str(value)) for value in values)
 
 
 def _shown(report: dict[str, Any]) -> Iterator[str]:
     for name, value in report.items():
         if name not in {"attempts", "log"} and value is not None:
             text = value if isinstance(value, str) else json.dumps(value)
-            yield f"{name:<17}{text}"
+            yield f"{name:<17}{printable(text)}"
     for attempt in report["attempts"]:
         yield f"attempt {attempt['number']}  {attempt['outcome']}"
         if attempt["traceback"]:
-            yield attempt["traceback"].rstrip()
+            yield from map(printable, attempt["traceback"].rstrip().split("\n"))
     for entry in report["log"]:
-        yield "  ".join(word for word in entry if word)
+        yield "  ".join(printable(word) for word in entry if word)

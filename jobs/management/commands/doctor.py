@@ -1,6 +1,7 @@
 """`manage.py doctor`: what is wrong with the ledger and around it, and what to do."""
 
 import sys
+from argparse import ArgumentTypeError
 from typing import Any, Final
 
 from django.core.management.base import CommandParser
@@ -13,6 +14,17 @@ from tenants.selectors import UnknownTenantError, tenant_get
 
 #: Examples that a person is shown; --json has more.
 MOST_SHOWN: Final = 3
+
+
+#: A day: PostgreSQL knows no timeout of more than 24 of them.
+MOST_SECONDS: Final = 86_400
+
+
+def seconds(text: str) -> int:
+    """Return a number of seconds. Raises ArgumentTypeError."""
+    if not text.isdecimal() or len(text) > 5 or not 1 <= int(text) <= MOST_SECONDS:
+        raise ArgumentTypeError(f"{text!r} is not from 1 to {MOST_SECONDS} seconds")
+    return int(text)
 
 
 class Command(ProductCommand):
@@ -34,7 +46,7 @@ class Command(ProductCommand):
         )
         parser.add_argument(
             "--timeout",
-            type=int,
+            type=seconds,
             default=TIMEOUT_SECONDS,
             metavar="SECONDS",
             help=f"for each invariant; one that takes longer counts as wrong "
