@@ -248,7 +248,7 @@ def test_a_statement_becomes_transactions(objects: Path):
     assert (first.amount, first.direction) == (Decimal("45.00"), "D")
     assert first.reference_id == "600212345601"
     assert first.raw_row["Narration"].startswith("UPI-CHAI POINT")
-    assert counts(load(objects, content, "HDFC")) == (7, 0, 7, 0, 0)
+    assert counts(load(objects, content + b"\n", "HDFC")) == (7, 0, 7, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["AXIS", "ICICI", "IMPS", "LEDGER", "UPI_PSP"])
@@ -313,7 +313,7 @@ def test_a_load_goes_on_with_the_dialect_that_it_began_with(
         profile.definition = {**profile.definition, "dates": ["YYYY-MM-DD"]}
         profile.save()
     assert counts(run(job)) == (6, 6, 0, 0, 0)
-    later = load(objects, "\n".join([HEADER, *rows]).encode(), "COAST")
+    later = load(objects, "\n".join([HEADER, *rows, ""]).encode(), "COAST")
     assert counts(later) == (6, 0, 0, 0, 6)
 
 
