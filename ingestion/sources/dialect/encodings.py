@@ -65,6 +65,20 @@ def lines_of(blocks: Iterable[bytes], codec: str) -> Lines:
     return _single_lines(physical_lines(blocks), single, prefers_utf8)
 
 
+def as_in_file(raw: bytes, codec: str) -> bytes | None:
+    """Return lines of `lines_of` as the file would have them; None where it cannot.
+
+    Where it may have either of two encodings, they stay UTF-8.
+    """
+    if codec.startswith("utf-8"):
+        return raw
+    try:
+        text = raw.decode("utf-8", "surrogateescape")
+        return text.encode(codec, "surrogateescape")
+    except UnicodeError:
+        return None
+
+
 def _single_lines(lines: Lines, codec: str, prefers_utf8: bool) -> Lines:
     for raw, size in lines:
         if raw.isascii() or (prefers_utf8 and _is_utf8(raw)):
