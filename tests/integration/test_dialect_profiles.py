@@ -248,15 +248,50 @@ def test_a_statement_becomes_transactions(objects: Path):
     assert (first.amount, first.direction) == (Decimal("45.00"), "D")
     assert first.reference_id == "600212345601"
     assert first.raw_row["Narration"].startswith("UPI-CHAI POINT")
-    assert counts(load(objects, content, "HDFC")) == (7, 0, 7, 0, 0)
+    assert counts(load(objects, content + b"\n", "HDFC")) == (7, 0, 7, 0, 0)
 
 
-@pytest.mark.parametrize("name", ["AXIS", "ICICI", "IMPS", "LEDGER", "UPI_PSP"])
-def test_rejects_of_a_dialect_are_kept_out(objects: Path, name: str):
+def bad_sample(name: str) -> bytes:
     (sample,) = (ROOT / "samples").glob(f"{name.lower()}_bad.*")
-    rows, inserted, *_, rejected = counts(load(objects, sample.read_bytes(), name))
+    return sample.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["NEFT", "RTGS"])
+def test_rejects_of_a_dialect_are_kept_out(objects: Path, name: str):
+    rows, inserted, *_, rejected = counts(load(objects, bad_sample(name), name))
     assert rejected
     assert rows == inserted + rejected
+
+
+WITH_TOTALS = ["AXIS", "HDFC", "ICICI", "IMPS", "KOTAK", "LEDGER", "SBI", "UPI_PSP"]
+
+
+@pytest.mark.parametrize("name", WITH_TOTALS)
+def test_totals_that_do_not_hold_keep_a_file_out(objects: Path, name: str):
+    job = load(objects, bad_sample(name), name)
+    assert counts(job) == (0, 0, 0, 0, 0)
+    assert job.result["quarantined"]
+    assert job.result["fault_count"]
+    with tenant_scope("owner"):
+        assert not Transaction.objects.exists()
+
+
+def test_a_file_is_known_again_unless_its_dialect_reads_it_otherwise(objects: Path):
+    profile = make_profile("owner", "COAST")
+    content = f"{HEADER}\n01/04/2026,tea,,,1.00,,99.00".encode()
+    assert counts(load(objects, content, "COAST")) == (1, 1, 0, 0, 0)
+
+    with all_tenants(reason="test"):
+        profile.title = "Only its title is new"
+        profile.save()
+    assert "same_as_file" in load(objects, content, "COAST").result
+
+    with all_tenants(reason="test"):
+        profile.definition = {**profile.definition, "account": "42"}
+        profile.save()
+    later = load(objects, content, "COAST")
+    assert "same_as_file" not in later.result
+    assert counts(later) == (1, 1, 0, 0, 0)
 
 
 def test_exports_that_overlap_bring_each_row_in_once(objects: Path):

@@ -50,12 +50,39 @@ def test_unicode_in_every_dress(raw):
     assert found[-1].position.offset == len(raw)
 
 
-def test_a_line_that_is_no_utf_8_is_read_in_the_single_byte_encoding():
+def test_the_first_line_beyond_ascii_decides_for_the_file():
+    ascii_only = f"{HEADER}\n01/04/2026,plain,,,1.00,,\n".encode()
+    utf8 = ROW.encode() + b"\n"
+    single = ROW.replace("\u20b9", "\u20ac").encode("cp1252") + b"\n"
+
+    def narrations(raw):
+        return [
+            item.row.raw_row["Narration"] if item.row else str(item.reject.reason)
+            for item in read(BANK, raw)
+            if item.row or item.reject
+        ]
+
+    found = narrations(ascii_only + utf8 + single + utf8)
+    assert found == ["plain", "José \u20b9", "invalid_utf8", "José \u20b9"]
+    misread = utf8.decode("cp1252").split(",")[1]
+    found = narrations(ascii_only + single + utf8 + single)
+    assert found == ["plain", "José \u20ac", misread, "José \u20ac"]
+
+
+def test_a_reading_goes_on_with_the_encoding_that_was_decided():
     raw = f"{HEADER}\n".encode() + ROW.encode("utf-8") + b"\n"
-    raw += ROW.replace("\u20b9", "\u20ac").encode("cp1252")
-    first, second = rows(raw)
-    assert "José \u20b9" in first.raw_row
-    assert "José \u20ac" in second.raw_row
+    raw += b"01/04/2026,caf\xe9,,,1.00,,\n"
+    first, second, *_ = read(BANK, raw)
+    assert str(second.reject.reason) == "invalid_utf8"
+    later = read(BANK, raw[first.position.offset :], first.position)
+    assert str(later[0].reject.reason) == "invalid_utf8"
+
+
+def test_a_cut_line_may_end_within_a_character():
+    raw = f"{HEADER}\n".encode() + b"x" + "é".encode() * (1 << 20) + b"\n"
+    first, second, *_ = read(BANK, raw + ROW.encode())
+    assert first.reject is not None
+    assert second.row.raw_row["Narration"] == "José \u20b9"
 
 
 def test_iso_8859_1_has_no_gaps():

@@ -82,9 +82,11 @@ def test_block_sizes_do_not_matter(of, data, cuts):
         assert records(of.read, (data[i : i + 1] for i in range(len(data)))) == whole
 
 
-@given(sources, a_file, st.sampled_from(["utf-8", "utf-16", "utf-16-be"]))
+@given(sources, a_file, st.sampled_from(["", "cp1252", "utf-16", "utf-16-be"]))
 def test_resuming_after_any_record_gives_the_rest(of, data, codec):
-    if codec != "utf-8":
+    if codec == "cp1252":
+        data = data.decode("utf-8", "replace").encode("cp1252", "replace")
+    elif codec:
         text = data.decode("utf-8", "replace")
         mark = b"\xfe\xff" if codec == "utf-16-be" else b""
         data = mark + text.encode(codec)

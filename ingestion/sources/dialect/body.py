@@ -192,7 +192,7 @@ class Body:
         """Return where a later reading goes on."""
         opened = self._opened
         state: dict[str, Any] = {
-            "codec": opened.codec,
+            "codec": opened.text.codec,
             "delimiter": opened.reader.grammar.delimiter,
             "names": list(opened.layout.names),
             "at": dict(opened.layout.at),

@@ -1,9 +1,11 @@
 """The physical lines of a file in one of the encodings that its dialect allows.
 
 The rule: a byte order mark decides, and so do the zeros between plain letters that
-betray UTF-16 without a mark. Else each line is UTF-8 if it can be and UTF-8 is allowed,
-and otherwise the single-byte encoding that is. Lines are handed out as UTF-8, each with
-the number of bytes that it has in the file, so that offsets are those of the file.
+betray UTF-16 without a mark. Else the first line beyond ASCII decides for the whole
+file: UTF-8 if it is that and UTF-8 is allowed, otherwise the single-byte encoding that
+is; so a damaged line of a UTF-8 file is refused and not read as something else. Lines
+are handed out as UTF-8, each with the number of bytes that it has in the file, so that
+offsets are those of the file.
 """
 
 import codecs
@@ -17,6 +19,8 @@ from ingestion.sources.lines import MAX_RECORD_BYTES, Lines, chunks, physical_li
 
 ENCODINGS: Final = ("utf-8", "cp1252", "iso-8859-1", "utf-16")
 _SINGLE: Final = frozenset({"cp1252", "iso-8859-1"})
+#: Stands before the other encoding of a file that was only ASCII so far.
+_EITHER: Final = "utf-8+"
 
 
 def opened(
@@ -43,7 +47,7 @@ def _narrow(allowed: Sequence[str], *, has_mark: bool) -> str:
     """Return the codec of a file that is not UTF-16."""
     single = next((name for name in allowed if name in _SINGLE), "")
     if "utf-8" in allowed:
-        return f"utf-8+{single}" if single and not has_mark else "utf-8"
+        return f"{_EITHER}{single}" if single and not has_mark else "utf-8"
     if has_mark or not single:
         found = "UTF-8" if has_mark else "not UTF-16"
         raise SourceError(
@@ -54,34 +58,57 @@ def _narrow(allowed: Sequence[str], *, has_mark: bool) -> str:
     return single
 
 
-def lines_of(blocks: Iterable[bytes], codec: str) -> Lines:
-    """Return the physical lines of `blocks`, as UTF-8 with their sizes in the file."""
-    if codec == "utf-8":
-        return physical_lines(blocks)
-    if codec.startswith("utf-16"):
-        return _wide_lines(blocks, codec)
-    prefers_utf8 = codec.startswith("utf-8+")
-    single = codec.removeprefix("utf-8+")
-    return _single_lines(physical_lines(blocks), single, prefers_utf8)
+class TextLines:
+    """The physical lines of a file, as UTF-8 with their sizes in the file.
+
+    `codec` goes from `utf-8+...` to the one that it turns out to be: keep it, and give
+    it back with the blocks from a later place.
+    """
+
+    def __init__(self, blocks: Iterable[bytes], codec: str) -> None:
+        self.codec = codec
+        self._blocks = blocks
+
+    def __iter__(self) -> Lines:
+        """Yield the lines that are left."""
+        if self.codec.startswith("utf-16"):
+            return _wide_lines(self._blocks, self.codec)
+        return self._narrow_lines(physical_lines(self._blocks))
+
+    def _narrow_lines(self, lines: Lines) -> Lines:
+        while self.codec.startswith(_EITHER):
+            line = next(lines, None)
+            if line is None:
+                return
+            if not line[0].isascii():
+                self._decide(*line)
+                lines = chain((line,), lines)
+                break
+            yield line
+        if self.codec == "utf-8":
+            yield from lines
+        else:
+            yield from _single_lines(lines, self.codec)
+
+    def _decide(self, raw: bytes, size: int) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            decoder.decode(raw, final=len(raw) == size)
+        except UnicodeDecodeError:
+            self.codec = self.codec.removeprefix(_EITHER)
+        else:
+            self.codec = "utf-8"
 
 
-def _single_lines(lines: Lines, codec: str, prefers_utf8: bool) -> Lines:
+def _single_lines(lines: Lines, codec: str) -> Lines:
     for raw, size in lines:
-        if raw.isascii() or (prefers_utf8 and _is_utf8(raw)):
+        if raw.isascii():
             yield raw, size
         else:
             # Bytes that the encoding does not have stay as they are, which is no
             # UTF-8, so that their row is refused.
             text = raw.decode(codec, "surrogateescape")
             yield text.encode("utf-8", "surrogateescape"), size
-
-
-def _is_utf8(raw: bytes) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _wide_lines(blocks: Iterable[bytes], codec: str) -> Lines:

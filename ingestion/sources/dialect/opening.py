@@ -29,7 +29,7 @@ class Opened(NamedTuple):
     """A file at its first row, and what stood before it."""
 
     reader: RecordReader
-    codec: str
+    text: encodings.TextLines
     layout: Layout
     notes: Notes
     #: The first row itself, where there was no header to know it by.
@@ -48,8 +48,9 @@ class _Begin(NamedTuple):
 
 def open_file(dialect: Dialect, blocks: Iterable[bytes]) -> Opened:
     """Return the file at its first row; raises SourceError if it has none."""
-    mark, codec, text = encodings.opened(blocks, dialect.encodings)
-    lines = encodings.lines_of(text, codec)
+    mark, codec, unread = encodings.opened(blocks, dialect.encodings)
+    text = encodings.TextLines(unread, codec)
+    lines = iter(text)
     head = _head(lines, dialect.search_lines)
     begin = _begin(dialect, head)
     grammar = Grammar(begin.delimiter, quoted=dialect.quoted)
@@ -62,9 +63,9 @@ def open_file(dialect: Dialect, blocks: Iterable[bytes]) -> Opened:
             notes.forget()
             if not dialect.has_header:
                 first = (line, outcome)
-                return Opened(reader, codec, begin.layout, notes, first, mark_at)
+                return Opened(reader, text, begin.layout, notes, first, mark_at)
             mark_at = (reader.offset, reader.line)
-            return Opened(reader, codec, begin.layout, notes, None, mark_at)
+            return Opened(reader, text, begin.layout, notes, None, mark_at)
         if isinstance(outcome, list):
             notes.take(line, outcome)
         mark_at = (reader.offset, reader.line)
@@ -76,17 +77,18 @@ def reopened(dialect: Dialect, blocks: Iterable[bytes], resume: Position) -> Ope
     """Return the file where an earlier reading left off, with what it knew by then."""
     state = resume.state
     layout = Layout(tuple(state["names"]), state["at"])
+    text = encodings.TextLines(blocks, state["codec"])
     reader = RecordReader(
         (),
         offset=resume.offset,
         line=resume.line,
         header=layout.names,
         grammar=Grammar(state["delimiter"], quoted=dialect.quoted),
-        lines=encodings.lines_of(blocks, state["codec"]),
+        lines=iter(text),
     )
     notes = Notes(dialect, [Told(*told) for told in state["told"]])
     mark = (resume.offset, resume.line)
-    return Opened(reader, state["codec"], layout, notes, None, mark)
+    return Opened(reader, text, layout, notes, None, mark)
 
 
 def _head(lines: Lines, most: int) -> list[tuple[bytes, int]]:
