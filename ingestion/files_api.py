@@ -19,7 +19,7 @@ from ingestion.files_serializers import (
 )
 from ingestion.models import IngestedFile
 from ingestion.selectors import (
-    Artifact,
+    ARTIFACTS,
     NoArtifactError,
     UnknownFileError,
     artifact_path,
@@ -29,7 +29,6 @@ from tenants.auth import principal_of
 from tenants.scoping import tenant_scope
 
 _TAGS: Final = ["files"]
-_ARTIFACTS: Final = {artifact.value: artifact for artifact in Artifact}
 _ID: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
@@ -90,7 +89,7 @@ class FileArtifactView(APIView):
             OpenApiParameter(
                 "artifact",
                 location="path",
-                enum=list(_ARTIFACTS),
+                enum=list(ARTIFACTS),
             )
         ],
         responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
@@ -103,7 +102,7 @@ class FileArtifactView(APIView):
         This one is there for good, and a job may be pruned. 404 where the load left no
         such file, and for files of other tenants.
         """
-        wanted = _ARTIFACTS.get(artifact)
+        wanted = ARTIFACTS.get(artifact)
         with tenant_scope(principal_of(request).tenant):
             file = file_or_404(file_id)
             try:

@@ -145,9 +145,13 @@ class FileOutput(serializers.Serializer[IngestedFile]):
     fault_count = serializers.IntegerField()
     received_at = MomentField(source="created_at")
     loaded_at = MomentField(allow_null=True)
+    decision = serializers.ChoiceField(
+        choices=IngestedFile.Decision.choices,
+        allow_blank=True,
+        help_text="About a file in quarantine; blank if there was none.",
+    )
     decided_at = MomentField(
-        allow_null=True,
-        help_text="When it was released from its quarantine, or refused.",
+        allow_null=True, help_text="When it was released, or refused."
     )
     links = serializers.SerializerMethodField()
 

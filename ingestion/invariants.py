@@ -95,7 +95,7 @@ INVARIANTS: Final = (
                    j.state AS job_state
             FROM ingestion_ingestedfile f JOIN jobs_job j ON j.id = f.job_id
             WHERE j.state = 'succeeded' AND f.state NOT IN ('loaded', 'quarantined')
-                  AND NOT (f.state = 'failed' AND f.decided_at IS NOT NULL)
+                  AND NOT (f.state = 'failed' AND f.decision = 'refused')
                OR j.state = 'dead'
                   AND f.state NOT IN ('failed', 'loaded', 'quarantined')
         """,

@@ -54,6 +54,10 @@ class IngestedFile(TenantOwned):
         QUARANTINED = "quarantined"
         FAILED = "failed"
 
+    class Decision(models.TextChoices):
+        RELEASED = "released"
+        REFUSED = "refused"
+
     id = models.BigAutoField(primary_key=True)
     #: Null once the job was pruned.
     job = models.OneToOneField(
@@ -111,7 +115,10 @@ class IngestedFile(TenantOwned):
         related_name="quarantined_file",
         db_constraint=False,
     )
-    #: When a person decided about it in quarantine, who, and why.
+    #: What a person decided about it in quarantine, when, who, and why.
+    decision = models.TextField(
+        choices=Decision.choices, blank=True, default="", db_default=""
+    )
     decided_at = models.DateTimeField(null=True, blank=True)
     decided_by = models.TextField(blank=True, default="", db_default="")
     decided_why = models.TextField(blank=True, default="", db_default="")
@@ -324,7 +331,7 @@ class Statement(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return self.statement_id or f"statement {self.ordinal} of file {self.file_id}"
+        return f"statement {self.ordinal} of file {self.file_id}"
 
 
 class FileFault(TenantOwned):

@@ -37,6 +37,9 @@ class Artifact(StrEnum):
     SUMMARY = "summary", "all that is known of a file", "application/json"
 
 
+ARTIFACTS: Final = {artifact.value: artifact for artifact in Artifact}
+
+
 class NoArtifactError(LookupError):
     """The job left no such file."""
 

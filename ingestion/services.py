@@ -37,7 +37,7 @@ def file_release(*, file_id: int, now: datetime) -> Job:
         now=now,
     )
     file.quarantine_job_id, file.job_id = file.job_id, job.pk
-    _decide(file, IngestedFile.State.RECEIVED)
+    _decide(file, IngestedFile.Decision.RELEASED, IngestedFile.State.RECEIVED)
     return job
 
 
@@ -46,7 +46,8 @@ def file_refuse(*, file_id: int) -> None:
 
     Raises NotQuarantinedError.
     """
-    _decide(_quarantined(file_id), IngestedFile.State.FAILED)
+    file = _quarantined(file_id)
+    _decide(file, IngestedFile.Decision.REFUSED, IngestedFile.State.FAILED)
 
 
 def _quarantined(file_id: int) -> Any:
@@ -59,8 +60,10 @@ def _quarantined(file_id: int) -> Any:
     return file
 
 
-def _decide(file: IngestedFile, state: IngestedFile.State) -> None:
+def _decide(
+    file: IngestedFile, decision: IngestedFile.Decision, state: IngestedFile.State
+) -> None:
     act = current_act()
-    file.state = state
+    file.state, file.decision = state, decision
     file.decided_at, file.decided_by, file.decided_why = Now(), act.who, act.why
     file.save()

@@ -53,7 +53,7 @@ def write_summary(store: Store, tenant: str, progress: Progress) -> None:
 
 
 def _summary(file: IngestedFile, progress: Progress) -> JSONDict:
-    released = {"at": file.decided_at, "by": file.decided_by, "why": file.decided_why}
+    decided = {"at": file.decided_at, "by": file.decided_by, "why": file.decided_why}
     return {
         "format": 1,
         "file_id": file.pk,
@@ -61,7 +61,7 @@ def _summary(file: IngestedFile, progress: Progress) -> JSONDict:
         **{name: getattr(file, name) for name in FILE},
         "received_at": file.created_at,
         "loaded_at": file.loaded_at,
-        "released": released if file.decided_at else None,
+        "released": decided if file.decision == "released" else None,
         "counts": _counts(file, progress),
         "totals": [dict(zip(TOTAL, entry, strict=True)) for entry in file.totals],
         "reasons": [dict(zip(REASON, entry, strict=True)) for entry in file.reasons],

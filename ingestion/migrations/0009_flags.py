@@ -31,6 +31,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='ingestedfile',
+            name='decision',
+            field=models.TextField(blank=True, choices=[('released', 'Released'), ('refused', 'Refused')], db_default='', default=''),
+        ),
+        migrations.AddField(
+            model_name='ingestedfile',
             name='reasons',
             field=models.JSONField(db_default=models.Value([], models.JSONField()), default=list),
         ),

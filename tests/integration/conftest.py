@@ -10,7 +10,7 @@ from celery import Celery
 from django.core.files.storage import FileSystemStorage
 from kombu import Connection
 
-from ingestion import profiles, storage
+from ingestion import storage
 from ingestion.sources import registry
 from jobs import switches
 from jobs.broker import Publisher
@@ -95,8 +95,7 @@ def totals_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     more = {
         source.name: source for source in (totals_source.LINES, totals_source.TOTALS)
     }
-    for module in (registry, profiles):
-        monkeypatch.setattr(module, "SOURCES", {**registry.SOURCES, **more})
+    monkeypatch.setattr(registry, "SOURCES", {**registry.SOURCES, **more})
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ pytestmark = [
 KEYS = {
     *("id", "tenant_id", "state", "source", "path", "size", "content_digest", "job_id"),
     *("same_as", "counts", "statement_count", "fault_count", "received_at"),
-    *("loaded_at", "decided_at", "links"),
+    *("loaded_at", "decision", "decided_at", "links"),
 }
 MORE_KEYS = {"totals", "reasons", "faults", "statements"}
 
@@ -122,7 +122,8 @@ def test_a_file_in_quarantine_and_what_was_decided(owner: APIClient, ingest: Ing
     with acting(who="staff asha", why="a secret"), all_tenants(reason="test"):
         services.file_release(file_id=file.pk, now=timezone.now())
     answer = shown(owner, file)
-    assert (answer["state"], answer["decided_at"] is None) == ("received", False)
+    assert (answer["state"], answer["decision"]) == ("received", "released")
+    assert answer["decided_at"].endswith("Z")
     assert "secret" not in str(answer)
     assert "asha" not in str(answer)
 

@@ -348,7 +348,7 @@ def test_a_load_goes_on_with_the_dialect_that_it_began_with(
         profile.definition = {**profile.definition, "dates": ["YYYY-MM-DD"]}
         profile.save()
     assert counts(run(job)) == (6, 6, 0, 0, 0)
-    later = load(objects, "\n".join([HEADER, *rows]).encode(), "COAST")
+    later = load(objects, "\n".join([HEADER, *rows, ""]).encode(), "COAST")
     assert counts(later) == (6, 0, 0, 0, 6)
 
 

@@ -81,7 +81,7 @@ def test_wrong_types_and_unknown_fields_are_named(data, field):
         ({"txn_prefix": "X"}, "txn_prefix", "name their column"),
         ({"account": "a/b"}, "account", "letters and digits"),
         ({"reference_rule": "iban"}, "reference_rule", "one of any"),
-        ({"extractors": ["everything"]}, "extractors", "one of rtgs_utr"),
+        ({"extractors": ["everything"]}, "extractors", "is not one of"),
         ({"direction": "both"}, "direction", "one of sign"),
         ({"credit_words": ["DR"]}, "credit_words", "dr means a debit"),
         ({"decimal": ";"}, "decimal", "';'"),

@@ -1,0 +1,304 @@
+"""The screen of files: what they say, what became of them, and decisions about some."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.template.defaultfilters import filesizeformat
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.http import content_disposition_header
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesCheckboxFilter,
+    RangeDateTimeFilter,
+)
+
+from ingestion import file_tables, storage
+from ingestion.filters_admin import SourceFilter
+from ingestion.models import IngestedFile
+from ingestion.quarantine_admin import DECISIONS, decide, may_decide
+from ingestion.selectors import ARTIFACTS, Artifact, NoArtifactError, artifact_path
+from jobs import timeline
+from tenants.adminkit import (
+    ReadOnlyAdmin,
+    change_url,
+    moment,
+    mono,
+    pill,
+    row_link,
+    subtle,
+)
+from tenants.wording import age
+
+_TONES: Final = {
+    "received": "queued",
+    "validating": "running",
+    "loading": "running",
+    "loaded": "succeeded",
+    "quarantined": "retryable",
+    "failed": "dead",
+}
+
+
+def _count(field: str, title: str) -> Callable[[Any, IngestedFile], str]:
+    @admin.display(description=title)
+    def column(_: Any, file: IngestedFile) -> str:
+        return f"{getattr(file, field):,}"
+
+    return column
+
+
+def _link(artifact: Artifact, title: str) -> Callable[[Any, IngestedFile], SafeString]:
+    @admin.display(description=title)
+    def column(_: Any, file: IngestedFile) -> SafeString:
+        stored = getattr(file, f"{artifact}_path")
+        if not stored:
+            return subtle("none")
+        place = [file.pk, artifact.value]
+        url = reverse("admin:ingestion_ingestedfile_download", args=place)
+        return format_html('<a class="dtq-link" href="{}">{}</a>', url, stored)
+
+    return column
+
+
+def _table(render: Callable[[IngestedFile], str], title: str) -> Callable[..., str]:
+    @admin.display(description=title)
+    def column(_: Any, file: IngestedFile) -> str:
+        return render(file)
+
+    return column
+
+
+@admin.register(IngestedFile)
+class IngestedFileAdmin(ReadOnlyAdmin):
+    """Files brought in, and what became of their rows."""
+
+    list_display = (
+        *("path", "state_pill", "tenant", "source", "row_count", "inserted_count"),
+        *("duplicate_count", "conflicting_count", "rejected_count", "flagged_count"),
+        *("fault_total", "size_text", "created"),
+    )
+    list_select_related = ("tenant",)
+    list_filter = (
+        ("state", ChoicesCheckboxFilter),
+        ("tenant", AutocompleteSelectFilter),
+        SourceFilter,
+        ("created_at", RangeDateTimeFilter),
+    )
+    search_fields = ("tenant_id", "path")
+    search_help_text = "A tenant, or a file's whole path"
+    change_form_template = "admin/ingestion/ingestedfile/change_form.html"
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("path", "state_pill"),
+                    ("progress", "decided"),
+                    ("tenant", "source"),
+                    ("job_link", "quarantine_job_link"),
+                    ("size_text", "digest", "same_as_link"),
+                    ("received", "loaded"),
+                    "etag",
+                )
+            },
+        ),
+        (
+            "What it says about itself",
+            {"fields": ("faults_table", "statements_table", "totals_table")},
+        ),
+        (
+            "Rows",
+            {
+                "fields": (
+                    ("row_count", "inserted_count", "duplicate_count"),
+                    ("conflicting_count", "rejected_count", "flagged_count"),
+                    "reasons_table",
+                    ("rejects_link", "conflicts_link"),
+                    ("flags_link", "corrections_link"),
+                    "summary_link",
+                )
+            },
+        ),
+        ("Rows that need a look", {"fields": ("kept_out_table",)}),
+    )
+    received = moment("created_at", "Received")
+    loaded = moment("loaded_at", "Loaded")
+    row_count = _count("rows", "Rows")
+    inserted_count = _count("inserted", "Inserted")
+    duplicate_count = _count("duplicate", "Duplicate")
+    conflicting_count = _count("conflicting", "Conflicting")
+    rejected_count = _count("rejected", "Rejected")
+    flagged_count = _count("flagged", "Flagged")
+    fault_total = _count("fault_count", "Faults")
+    rejects_link = _link(Artifact.REJECTS, "Rejected rows")
+    conflicts_link = _link(Artifact.CONFLICTS, "Conflicting rows")
+    flags_link = _link(Artifact.FLAGS, "Flagged rows")
+    corrections_link = _link(Artifact.CORRECTIONS, "Rejected rows as they stood")
+    summary_link = _link(Artifact.SUMMARY, "Summary")
+    faults_table = _table(file_tables.faults_table, "Faults")
+    statements_table = _table(file_tables.statements_table, "Statements")
+    totals_table = _table(file_tables.totals_table, "Totals of its rows")
+    reasons_table = _table(file_tables.reasons_table, "Reasons")
+    kept_out_table = _table(
+        file_tables.kept_out_table, f"First {file_tables.MOST_SHOWN} rows"
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by tenant or whole path, exactly."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        by_path = queryset.filter(path=term)
+        return queryset.filter(tenant_id=term) | by_path, False
+
+    # --- Pages ------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the download of a file's artifacts, and the pages that ask."""
+        wrap, name = self.admin_site.admin_view, "ingestion_ingestedfile"
+        decisions = [
+            path(
+                f"<int:file_id>/{decision}/",
+                wrap(partial(decide, self, name=decision)),
+                name=f"{name}_{decision}",
+            )
+            for decision in DECISIONS
+        ]
+        return [
+            path(
+                "<int:file_id>/download/<str:what>/",
+                wrap(self.download),
+                name=f"{name}_download",
+            ),
+            *decisions,
+            *super().get_urls(),
+        ]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Offer to decide about a file in quarantine on its page."""
+        file = kwargs.get("obj")
+        is_quarantined = file is not None and file.state == "quarantined"
+        context["may_decide"] = is_quarantined and may_decide(request)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def download(
+        self, request: HttpRequest, file_id: int, what: str
+    ) -> HttpResponseBase:
+        """Stream what the load of a file left; the key is the row's own."""
+        if not request.user.has_perm("ingestion.view_keptoutrow"):
+            raise PermissionDenied
+        file = get_object_or_404(IngestedFile, pk=file_id)
+        try:
+            key = artifact_path(file=file, artifact=ARTIFACTS[what])
+        except (KeyError, NoArtifactError):
+            raise Http404 from None
+        store = storage.store()
+        try:
+            item = store.stat(key)
+        except storage.ObjectMissingError:
+            return self._unreadable(request, file_id, f"The store has no {key}.")
+        except storage.StoreUnavailableError as error:
+            return self._unreadable(request, file_id, f"Unable to read it: {error}")
+        disposition = content_disposition_header(True, PurePosixPath(key).name)
+        return StreamingHttpResponse(
+            store.blocks(item, 0),
+            content_type="application/octet-stream",
+            headers={
+                "Content-Disposition": disposition or "attachment",
+                "Content-Length": str(item.size),
+            },
+        )
+
+    def _unreadable(
+        self, request: HttpRequest, file_id: int, text: str
+    ) -> HttpResponseRedirect:
+        self.message_user(request, text, messages.ERROR)
+        return HttpResponseRedirect(change_url(IngestedFile, file_id))
+
+    # --- Columns ----------------------------------------------------------------------
+
+    @admin.display(description="State")
+    def state_pill(self, file: IngestedFile) -> SafeString:
+        """Return the state as a coloured label."""
+        return pill(file.state, _TONES[file.state])
+
+    @admin.display(description="Progress")
+    def progress(self, file: IngestedFile) -> SafeString:
+        """Return how far its job is with it."""
+        percent = None if file.job is None else timeline.progress_percent(file.job)
+        if file.job is None or percent is None:
+            return subtle("–")
+        return format_html(
+            '<span class="dtq-progress"><i style="width: {}%"></i></span> '
+            '<span class="dtq-subtle">{}</span>',
+            percent,
+            timeline.progress_text(file.job),
+        )
+
+    @admin.display(description="Decided")
+    def decided(self, file: IngestedFile) -> str:
+        """Return what a person decided about it in quarantine."""
+        if file.decided_at is None:
+            return "–"
+        when = age(file.decided_at, now=timezone.now())
+        who = file.decided_by or "somebody"
+        return f"{file.get_decision_display()} {when} by {who}: {file.decided_why}"
+
+    @admin.display(description="Size")
+    def size_text(self, file: IngestedFile) -> str:
+        """Return the size for people."""
+        return filesizeformat(file.size)
+
+    @admin.display(description="Content")
+    def digest(self, file: IngestedFile) -> SafeString:
+        """Return the digest of its content."""
+        return mono(file.content_digest or "–")
+
+    @admin.display(description="Received")
+    def created(self, file: IngestedFile) -> str:
+        """Return when it came."""
+        return age(file.created_at, now=timezone.now())
+
+    @admin.display(description="Job")
+    def job_link(self, file: IngestedFile) -> SafeString:
+        """Return a link to the job that brings it in, unless that was pruned."""
+        return _job_link(file.job_id, "pruned")
+
+    @admin.display(description="Job that found its faults")
+    def quarantine_job_link(self, file: IngestedFile) -> SafeString:
+        """Return a link to the job that put it in quarantine, once it was released."""
+        return _job_link(file.quarantine_job_id, "–")
+
+    @admin.display(description="Same content as")
+    def same_as_link(self, file: IngestedFile) -> SafeString:
+        """Return a link to the file with that content that was loaded before."""
+        if file.same_as is None:
+            return subtle("–")
+        return row_link(IngestedFile, file.same_as.pk, file.same_as.path)
+
+
+def _job_link(job_id: Any, otherwise: str) -> SafeString:
+    if job_id is None:
+        return subtle(otherwise)
+    url = reverse("admin:jobs_job_change", args=[job_id])
+    return format_html('<a class="dtq-link" href="{}">{}</a>', url, job_id)
