@@ -61,8 +61,7 @@ def write_corrections(
                 continue
             if not file.tell():
                 file.write(head())
-            raw = bytes(row.raw)
-            file.write(raw if raw.endswith(b"\n") else raw + b"\n")
+            file.write(bytes(row.raw))
         if not file.tell():
             return ""
         file.seek(0)

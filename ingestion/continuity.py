@@ -1,5 +1,6 @@
 """Whether an account's statement follows from the one before it. Pure."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -24,6 +25,8 @@ class Told(NamedTuple):
     rows: int
     credits: Decimal
     debits: Decimal
+    opening_date: date | None = None
+    closing_date: date | None = None
 
     def __str__(self) -> str:
         """Return it in a few words."""
@@ -43,12 +46,14 @@ def broken(before: Told, after: Told) -> Broken | None:
 
     Where a statement is missing or came twice, the balances are no fault of their own.
     """
-    if before.number is not None and after.number is not None:
-        if after.number == before.number:
-            return _repeated(before, after)
-        following = before.number + 1
-        if after.number not in (following, *_FIRST):
-            return Broken(Control.STATEMENT_GAP, str(following), str(after.number))
+    if before.number is None or after.number is None:
+        if _overlap(before, after):
+            return None
+    elif after.number == before.number:
+        return _repeated(before, after)
+    elif after.number not in (before.number + 1, *_FIRST):
+        following = str(before.number + 1)
+        return Broken(Control.STATEMENT_GAP, following, str(after.number))
     if _joins(before, after):
         return None
     return Broken(Control.CARRIED_BALANCE, str(before.closing), str(after.opening))
@@ -67,3 +72,12 @@ def _repeated(before: Told, after: Told) -> Broken | None:
 
 def _joins(before: Told, after: Told) -> bool:
     return None in (before.closing, after.opening) or before.closing == after.opening
+
+
+def _overlap(before: Told, after: Told) -> bool:
+    """Return whether both tell of one day, as exports do that somebody asks for.
+
+    The second one then opens before the first one closes.
+    """
+    end, begin = before.closing_date, after.opening_date
+    return end is not None and begin is not None and begin <= end

@@ -39,8 +39,10 @@ WITH touched AS (
     WHERE m.file_id = %(file)s
 )
 SELECT t.file_id, t.line, b.id IS NOT NULL,
-       b.number, b.opening, b.closing, b.rows, b.credits, b.debits,
-       t.number, t.opening, t.closing, t.rows, t.credits, t.debits
+       b.number, b.opening, b.closing, b.rows, b.credits, b.debits, b.opening_date,
+       b.closing_date,
+       t.number, t.opening, t.closing, t.rows, t.credits, t.debits, t.opening_date,
+       t.closing_date
 FROM ingestion_statement t LEFT JOIN LATERAL ({_BEFORE}) AS b ON true
 WHERE t.id = ANY(ARRAY(SELECT id FROM touched))
 ORDER BY t.file_id, t.line
@@ -63,6 +65,8 @@ FROM (SELECT file_id, count(*) FROM noted WHERE is_new GROUP BY file_id) AS n
 WHERE f.id = n.file_id
 """
 
+_TOLD: Final = len(Told._fields)
+
 #: A file, a line in it, and what is wrong there.
 Place = tuple[int, int, Broken]
 
@@ -82,7 +86,8 @@ def check(tenant: str, file_id: int) -> None:
     wanted: set[Place] = set()
     for file, line, has_before, *values in _pairs(file_id):
         lines[file].add(line)
-        found = broken(Told(*values[:6]), Told(*values[6:])) if has_before else None
+        before, after = Told(*values[:_TOLD]), Told(*values[_TOLD:])
+        found = broken(before, after) if has_before else None
         if found is not None:
             wanted.add((file, line, found))
     open_ = _open_faults(lines)

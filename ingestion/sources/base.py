@@ -294,8 +294,8 @@ class Row(NamedTuple):
 class Reject(NamedTuple):
     """One refused row; `value` is safe to store as PostgreSQL text or JSON.
 
-    `raw` are the bytes that it stands in, of a source with a `head`; None if they are
-    more than `MAX_RAW_BYTES`.
+    `raw` are the bytes that it stands in, with the end of their line, where the source
+    has a `head`; None if they are more than `MAX_RAW_BYTES`.
     """
 
     line: int

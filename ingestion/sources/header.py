@@ -36,16 +36,17 @@ def head_of(blocks: Iterable[bytes], known: Sequence[str]) -> bytes:
 
     Raises SourceError.
     """
-    taken = bytearray()
-
-    def noted() -> Iterator[bytes]:
-        for block in blocks:
-            taken.extend(block)
-            yield block
-
-    reader = open_file(noted(), known)
-    head = bytes(taken[: reader.offset])
+    seen = bytearray()
+    reader = open_file(noted(blocks, seen), known)
+    head = bytes(seen[: reader.offset])
     return head if head.endswith(b"\n") else head + b"\n"
+
+
+def noted(blocks: Iterable[bytes], seen: bytearray) -> Iterator[bytes]:
+    """Yield the blocks, and add each to what was seen."""
+    for block in blocks:
+        seen.extend(block)
+        yield block
 
 
 def column_names(cells: list[str], known: Sequence[str]) -> tuple[str, ...]:

@@ -128,8 +128,13 @@ class RecordReader:
 
     @property
     def raw(self) -> bytes | None:
-        """Return the bytes of the record yielded last; None if they are too many."""
-        return None if self._size > MAX_RAW_BYTES else self._raw
+        """Return the bytes of the record yielded last with the end of its line.
+
+        None if they are too many.
+        """
+        if self._size > MAX_RAW_BYTES:
+            return None
+        return self._raw if self._raw.endswith(b"\n") else self._raw + b"\n"
 
     @property
     def position(self) -> Position:

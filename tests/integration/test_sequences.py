@@ -147,11 +147,11 @@ def test_sources_count_for_themselves(load: Any, ingest: Ingest):
 
 def test_without_a_number_only_the_balance_tells(load: Any):
     load(day(1))
-    unnumbered: dict[str, Any] = {"number": "", "day": "2026-01-05"}
-    assert faults(load(statement(opening="10.00", **unnumbered))) == []
-    assert faults(load(statement(opening="9.00", **unnumbered))) == [
-        ("carried_balance", "10.00", "9.00")
-    ]
+    unnumbered: dict[str, Any] = {"number": "", "closing": "10.00"}
+    fifth = statement(opening="10.00", day="2026-01-05", **unnumbered)
+    assert faults(load(fifth)) == []
+    sixth = statement("R|x|C|1.00", opening="9.00", day="2026-01-06", number="")
+    assert faults(load(sixth)) == [("carried_balance", "10.00", "9.00")]
 
 
 def test_other_tenants_statements_do_not_count(load: Any):

@@ -1,5 +1,6 @@
 """Two statements of an account in a row."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -69,3 +70,16 @@ def test_what_does_not_follow(after: Told, control: str, expected: str, found: s
 def test_without_numbers_and_balances_nothing_can_be_said():
     assert broken(told(None, None, None), told(None, "1", None)) is None
     assert broken(told(None, "1", None), told(4, "2", None)) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "opening_day", "is_broken"),
+    [(None, 15, True), (None, 14, False), (None, 3, False), (6, 14, True)],
+)
+def test_unnumbered_statements_that_overlap_are_not_compared(
+    number: int | None, opening_day: int, is_broken: bool
+):
+    """Exports that somebody asks for begin with the last day of the one before."""
+    before = told(5, "0.00", "7.00", closing_date=date(2026, 1, 14))
+    after = told(number, "1.00", "9", opening_date=date(2026, 1, opening_day))
+    assert (broken(before, after) is not None) is is_broken

@@ -20,7 +20,7 @@ from ingestion.sources.base import (
     Reject,
     Statement,
 )
-from ingestion.sources.dialect import balances, due
+from ingestion.sources.dialect import balances, due, encodings
 from ingestion.sources.dialect.balances import ZERO, Account
 from ingestion.sources.dialect.definition import Dialect
 from ingestion.sources.dialect.occurrences import Occurrences
@@ -82,7 +82,7 @@ class Body:
         if taken.kind is Kind.REFUSED:
             assert taken.refusal is not None  # noqa: S101 - refused for a reason
             self._account.rows += 1
-            return [taken.refusal]
+            return [self._as_it_stood(taken.refusal)]
         return self._row(taken)
 
     def _take(self) -> Sorted | None:
@@ -152,7 +152,17 @@ class Body:
             account.count(direction, amount, None)
             movement = amount if direction == "C" else -amount
         reject = Reject(line, error.column, error.reason, error.value)
-        return [reject, *account.step(line, movement, balance)]
+        return [self._as_it_stood(reject), *account.step(line, movement, balance)]
+
+    def _as_it_stood(self, reject: Reject) -> Reject:
+        """Return the reject with its bytes, where it may be sent again by itself.
+
+        Then nothing is read ahead, so that the record read last is its own.
+        """
+        raw = self._opened.reader.raw if self._dialect.stands_alone else None
+        if raw is None:
+            return reject
+        return reject._replace(raw=encodings.as_in_file(raw, self._opened.text.codec))
 
     # --- The end, and the way back ----------------------------------------------------
 

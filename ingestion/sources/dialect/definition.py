@@ -87,6 +87,15 @@ class Dialect:
         stated = {"opening", "closing"} & self.labels.keys()
         return "balance" in self.columns or bool(stated)
 
+    @property
+    def stands_alone(self) -> bool:
+        """Return whether a row of its files is good without the others.
+
+        It has an id of its own, is one record, and no balance or trailer counts on it.
+        """
+        counts_on_others = self.continued or self.trailer_required or self.is_statement
+        return "id" in self.columns and not counts_on_others
+
     def to_json(self) -> dict[str, Any]:
         """Return the dialect as a JSON object."""
         return {name: _plain(value) for name, value in asdict(self).items()}

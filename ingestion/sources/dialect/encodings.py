@@ -100,6 +100,17 @@ class TextLines:
             self.codec = "utf-8"
 
 
+def as_in_file(raw: bytes, codec: str) -> bytes | None:
+    """Return lines of `TextLines` as the file would have them; None where it cannot."""
+    if codec.startswith("utf-8"):
+        return raw
+    try:
+        text = raw.decode("utf-8", "surrogateescape")
+        return text.encode(codec, "surrogateescape")
+    except UnicodeError:
+        return None
+
+
 def _single_lines(lines: Lines, codec: str) -> Lines:
     for raw, size in lines:
         if raw.isascii():

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterable
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Final
 
 from ingestion.sources.base import Position, Source
 from ingestion.sources.dialect.checks import checked
 from ingestion.sources.dialect.definition import Dialect
+from ingestion.sources.dialect.opening import open_file
 from ingestion.sources.dialect.reading import DialectReading
+from ingestion.sources.header import noted
 
 #: Another one wherever the same dialect reads the same bytes otherwise than before.
 _ENGINE: Final = "1"
@@ -23,16 +25,22 @@ def source_of(dialect: Dialect) -> Source:
     ) -> DialectReading:
         return DialectReading(dialect, blocks, resume)
 
+    def head(blocks: Iterable[bytes]) -> bytes:
+        seen = bytearray()
+        offset, _ = open_file(dialect, noted(blocks, seen)).mark
+        return bytes(seen[:offset])
+
     return Source(
         name=dialect.name,
         read=read,
-        version=_version_of(dialect),
         has_totals=dialect.has_totals,
+        head=head if dialect.stands_alone else None,
+        version=_version(dialect),
     )
 
 
-def _version_of(dialect: Dialect) -> str:
-    """Return what changes with anything that a file is read by."""
+def _version(dialect: Dialect) -> str:
+    """Return what differs wherever two dialects of a name do, but for their titles."""
     told = {**dialect.to_json(), "title": ""}
-    text = json.dumps(told, sort_keys=True).encode()
-    return f"{_ENGINE}:{blake2b(text, digest_size=8).hexdigest()}"
+    digest = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return f"{_ENGINE}:{digest[:16]}"
