@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 #: A smaller file is not worth a second connection.
 SMALL_FILE_BYTES: Final = 1024 * 1024
 _CHANGED: Final = "The object was replaced since it was looked at; enqueue it anew."
+_SOURCE_CHANGED: Final = (
+    "The source reads otherwise since the file was looked at; enqueue the file anew."
+)
 #: What a dead or cancelled job leaves as it is.
 _CLOSED: Final = (IngestedFile.State.LOADED, IngestedFile.State.QUARANTINED)
 
@@ -138,6 +141,8 @@ def _reopen(
         raise PermanentError("not_released", text)
     if (item.size, item.etag) != (file.size, file.etag):
         raise PermanentError("object_changed", _CHANGED)
+    if source.version != file.source_version:
+        raise PermanentError("source_changed", _SOURCE_CHANGED)
     return Progress(
         file_id=file.pk,
         item=item,

@@ -287,6 +287,23 @@ def test_totals_that_do_not_hold_keep_a_file_out(objects: Path, name: str):
         assert not Transaction.objects.exists()
 
 
+def test_a_release_holds_for_the_dialect_that_the_file_was_checked_by(objects: Path):
+    """Whoever released it has seen what another dialect would no longer load."""
+    profile = make_profile("owner", "COAST")
+    content = f"{HEADER}\n01/04/2026,tea,,,1.00,,99.00\n01/04/2026,rent,,,1.00,,5.00"
+    file = load(objects, content.encode(), "COAST").result["file_id"]
+    with acting(why="a test"), tenant_scope("owner"):
+        released = file_release(file_id=file, now=timezone.now())
+    with all_tenants(reason="test"):
+        profile.definition = {**profile.definition, "account": "42"}
+        profile.save()
+    job = run(released)
+    assert (job.state, job.error["code"]) == ("dead", "source_changed")
+    with tenant_scope("owner"):
+        assert IngestedFile.objects.get().state == "failed"
+        assert not Transaction.objects.exists()
+
+
 def test_exports_that_overlap_bring_each_row_in_once(objects: Path):
     days = [f"0{n}/04/2026,row {n},,,1.00,,{100 - n}.00" for n in range(1, 8)]
     make_profile("owner", "COAST")
