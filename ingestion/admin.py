@@ -92,7 +92,7 @@ class StatementAdmin(ReadOnlyAdmin):
 
     list_display = (
         *("statement_masked", "tenant", "account", "number", "opening_money"),
-        *("credit_money", "debit_money", "closing_money", "currency", "day"),
+        *("credit_money", "debit_money", "closing_money", "currency", "closing_date"),
         "file_link",
     )
     list_select_related = ("tenant", "file")
@@ -104,7 +104,7 @@ class StatementAdmin(ReadOnlyAdmin):
     search_help_text = "A tenant, whole"
     fields = (
         *list_display,
-        *("source", "opening_date", "closing_date", "rows", "line", "ordinal"),
+        *("source", "opening_date", "day", "rows", "line", "ordinal"),
     )
 
     @admin.display(description="Statement")

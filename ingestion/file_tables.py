@@ -36,7 +36,8 @@ def faults_table(file: IngestedFile) -> str:
 def fault_cells(fault: FileFault) -> tuple[Any, ...]:
     """Return what is shown of a fault."""
     settled = f"{fault.settled_at:%Y-%m-%d}" if fault.settled_at else ""
-    return fault.line, fault.control, fault.expected, fault.found, settled
+    said, found = fault.expected or "–", fault.found or "–"
+    return fault.line, fault.control, said, found, settled
 
 
 def statements_table(file: IngestedFile) -> str:
@@ -44,12 +45,13 @@ def statements_table(file: IngestedFile) -> str:
     return _table(
         "statements",
         (
-            *("Account", "Statement", "No.", "Opening", "", "Credits", "Debits"),
-            *("Closing", "", "", "Rows"),
+            *("Account", "Statement", "No.", "Opening", "Credits", "Debits"),
+            *("Closing", "", "Until", "Rows"),
         ),
         [statement_cells(row) for row in statements_of(file, most=MOST_SHOWN)],
-        numbers=(2, 3, 5, 6, 7, 10),
+        numbers=(2, 3, 4, 5, 6, 9),
         total=file.statement_count,
+        is_wide=True,
         empty="It has no statements.",
     )
 
@@ -61,12 +63,11 @@ def statement_cells(row: Statement) -> tuple[Any, ...]:
         mask_text(row.statement_id),
         "" if row.number is None else row.number,
         money(row.opening),
-        row.opening_date or "",
         money(row.credits),
         money(row.debits),
         money(row.closing),
-        row.closing_date or "",
         row.currency,
+        "" if row.closing_date is None else row.closing_date.isoformat(),
         f"{row.rows:,}",
     )
 
@@ -135,6 +136,7 @@ def _table(
     numbers: Sequence[int],
     empty: str,
     total: int = 0,
+    is_wide: bool = False,
 ) -> str:
     context = {
         "name": name,
@@ -142,6 +144,7 @@ def _table(
         "rows": rows,
         "numbers": numbers,
         "empty": empty,
+        "cell_class": "dtq-nowrap" if is_wide else "dtq-breakable",
         "more": max(0, total - len(rows)),
     }
     return render_to_string("admin/ingestion/table.html", context)

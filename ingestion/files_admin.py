@@ -90,8 +90,8 @@ class IngestedFileAdmin(ReadOnlyAdmin):
 
     list_display = (
         *("path", "state_pill", "tenant", "source", "row_count", "inserted_count"),
-        *("duplicate_count", "conflicting_count", "rejected_count", "flagged_count"),
-        *("fault_total", "size_text", "created"),
+        *("duplicate_count", "conflicting_count", "rejected_count", "fault_total"),
+        *("size_text", "created"),
     )
     list_select_related = ("tenant",)
     list_filter = (
@@ -112,8 +112,9 @@ class IngestedFileAdmin(ReadOnlyAdmin):
                     ("progress", "decided"),
                     ("tenant", "source"),
                     ("job_link", "quarantine_job_link"),
-                    ("size_text", "digest", "same_as_link"),
+                    ("size_text", "same_as_link"),
                     ("received", "loaded"),
+                    "digest",
                     "etag",
                 )
             },

@@ -109,7 +109,8 @@ def _ask(
         ),
         "rows": [
             (
-                f"line {f.line}: {f.control} · {f.expected} said, {f.found} found",
+                f"line {f.line}: {f.control} · said: {f.expected or '–'} · "
+                f"found: {f.found or '–'}",
                 change_url(file, file.pk),
             )
             for f in faults

@@ -334,7 +334,7 @@ def test_files_are_listed_and_shown(ingest: Ingest):
     assert (told["path"], told["fault_count"], told["job"]) == ("b", 2, str(bad.pk))
     assert command("ls", "--tenant", "t9") == "No files.\n"
     shown = command("show", str(file_of(bad).pk))
-    assert "line 10: closing_balance, 9 expected, 8.50 found" in shown
+    assert "line 10: closing_balance, said: 9, found: 8.50" in shown
     assert "INR  SUCCESS  C  2  11.00" in shown
     shown = command("show", str(file_of(good).pk))
     assert "ACC2 ACC2/9: 0.005 to 1.005 KWD" in shown

@@ -19,7 +19,6 @@ MUTANTS: Final[tuple[Mutant, ...]] = tuple(
 _KEYS: Final = "idempotency keys"
 
 WAITING: Final = (
-    Waiting(18, "totals compared as floats", "control totals of a file"),
     Waiting(21, "idempotency key written in another transaction", _KEYS),
     Waiting(22, "idempotency key without its tenant", _KEYS),
     Waiting(25, "lookup in forms shows other tenants", "an admin for a tenant's staff"),

@@ -42,6 +42,14 @@ MUTANTS: Final = (
         (_INGEST + "test_a_conflict_is_kept_aside_and_never_overwrites",),
     ),
     Mutant(
+        18,
+        "totals compared as floats",
+        "ingestion/sources/dialect/balances.py",
+        "Decimal(item.value) != found[item.label]:",
+        "float(item.value) != float(found[item.label]):",
+        ("tests/unit/test_dialect_statements.py::test_a_cent_counts_whatever_the_sum",),
+    ),
+    Mutant(
         19,
         "NaN taken for an amount",
         "ingestion/sources/fields.py",

@@ -479,3 +479,14 @@ def test_days_may_be_mixed():
     for count in (1, 2, 3):
         for day in ("2026-04-01", "2026-04-02", "2026-04-03", "2026-04-04"):
             assert seen.number(day, b"8 bytes.") == count
+
+
+@pytest.mark.parametrize(("stated", "is_fault"), [("99", False), ("98", True)])
+def test_a_cent_counts_whatever_the_sum(stated: str, is_fault: bool):
+    """So large an amount is the same float with one cent more or less."""
+    net = source(PAYMENTS, labels={"debit_sum": ["Sum"]}, trailer=["Sum"])
+    header = "Txn ID,Amount,Status,Date,RRN"
+    row = "T1,9999999999999999.99,OK,2026-04-01,412345678901"
+    found = read(net, f"{header}\n{row}\nSum,9999999999999999.{stated}\n")
+    assert len([r for r in told(found) if isinstance(r, Row)]) == 1
+    assert any(isinstance(r, Fault) for r in told(found)) is is_fault

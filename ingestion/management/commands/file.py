@@ -77,7 +77,7 @@ def _show(*, file: int, **_: Any) -> tuple[str, Any]:
         **_told(found),
         "totals": found.totals,
         "faults": [
-            f"line {f.line}: {f.control}, {f.expected} expected, {f.found} found"
+            f"line {f.line}: {f.control}, said: {f.expected}, found: {f.found}"
             for f in faults
         ],
         "statements": [
