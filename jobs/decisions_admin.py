@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Count, Max, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -16,13 +16,13 @@ from jobs.deciding import jobs_discard, jobs_restore, jobs_revive
 from jobs.models import BulkDecision, DeadLetter
 from tenants.acting import acting
 from tenants.adminkit import change_url, log_change
+from tenants.models import line_of
 
 #: Jobs named on the page that asks; the rest is counted.
 PREVIEWED: Final = 10
 #: Jobs that are decided about in the request; for more there is jobs/bulk.py.
 AT_ONCE: Final = 200
 MOST_CRITERIA: Final = 500
-MOST_REASON: Final = 200
 #: Parameters of a list that choose no rows, as Django names them.
 _NO_FILTERS: Final = frozenset({"p", "o", "all", "e", "_changelist_filters"})
 
@@ -95,7 +95,11 @@ def decide(
     """Ask, and then do it; `back` is where it leads afterwards."""
     if not (decision.is_open_to(request) and screen.has_view_permission(request)):
         raise PermissionDenied
-    why = " ".join(request.POST.get("reason", "").split())[:MOST_REASON]
+    try:
+        why = line_of("reason", request.POST.get("reason", ""))
+    except ValidationError as error:
+        screen.message_user(request, "; ".join(error.messages), messages.ERROR)
+        return _ask(screen, request, rows, decision, hidden)
     counted = parse_datetime(request.POST.get("counted_until", "")[:40])
     if counted is not None:  # what died since was not on the page that asked
         rows = rows.filter(finished_at__lte=counted)

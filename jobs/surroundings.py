@@ -211,7 +211,7 @@ def _broker(pools: list[str]) -> list[Sign]:
             if broker.transport.driver_type != "amqp":
                 return [answers]
             return [answers, *_queues(broker, pools)]
-    except (KombuError, OSError) as error:
+    except (KombuError, redis.RedisError, OSError) as error:
         remedy = (
             "Start it, or correct BROKER_URL; jobs are accepted and wait until then."
         )

@@ -112,6 +112,14 @@ def test_all_that_match_are_discarded_and_a_selection_restored(browser: Client):
     assert reread(jobs[1]).discarded_at is not None
 
 
+@pytest.mark.parametrize("reason", ["\x1b[2J", "x" * 201])
+def test_a_reason_that_is_no_line_is_asked_for_again(browser: Client, reason: str):
+    job = make_dead_job("t1")
+    page = f"{LIST}{job.pk}/retry/"
+    browser.post(page, {"confirmed": "yes", "reason": reason})
+    assert reread(job).state == "dead"
+
+
 def test_who_may_retry_may_not_discard(client: Client):
     job = make_dead_job("t1")
     user = User.objects.create_user("retrier", is_staff=True)

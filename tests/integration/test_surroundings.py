@@ -115,8 +115,9 @@ def test_redis_away_is_wrong(settings: Any):
     assert sign_of("redis").verdict == "wrong"
 
 
-def test_the_broker_away_is_wrong(monkeypatch: pytest.MonkeyPatch):
-    away = Celery("away", broker="amqp://127.0.0.1:1//", set_as_current=False)
+@pytest.mark.parametrize("url", ["amqp://127.0.0.1:1//", "redis://127.0.0.1:1/0"])
+def test_the_broker_away_is_wrong(monkeypatch: pytest.MonkeyPatch, url: str):
+    away = Celery("away", broker=url, set_as_current=False)
     monkeypatch.setattr(surroundings, "current_app", away)
     assert sign_of("broker").verdict == "wrong"
 
