@@ -3,7 +3,7 @@
 Which store is in force, storage.py knows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
 
@@ -25,6 +25,18 @@ class ObjectChangedError(RuntimeError):
 
 class StoreUnavailableError(RuntimeError):
     """The store did not answer, or refused; trying again may help."""
+
+
+class UploadCutError(RuntimeError):
+    """What was to be written ended too early; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Where a form takes an object, and the fields that go before it."""
+
+    url: str
+    fields: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +105,25 @@ class Store(Protocol):
         ...
 
     def write(self, key: str, content: BinaryIO) -> None:
-        """Write a whole object, replacing any. Raises StoreUnavailableError."""
+        """Write a whole object, replacing any.
+
+        Raises StoreUnavailableError, and whatever reading the content does; then
+        nothing is written.
+        """
+        ...
+
+    def upload_form(
+        self, key: str, *, size: int, content_type: str, seconds: int
+    ) -> Form | None:
+        """Return a form that takes one object of exactly that size, for a while.
+
+        None where the store is no server of its own.
+        """
+        ...
+
+    def download_url(self, key: str, *, name: str, seconds: int) -> str | None:
+        """Return an address that hands out an object under a name, for a while.
+
+        None where the store is no server of its own.
+        """
         ...

@@ -8,11 +8,16 @@ from contextlib import closing, contextmanager
 from functools import lru_cache
 from typing import Any, BinaryIO, Final
 
+import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+from django.utils.http import content_disposition_header
 from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
 from ingestion.objects import (
+    Form,
     ObjectChangedError,
     ObjectMissingError,
     StoredObject,
@@ -91,14 +96,64 @@ class S3Store:
 
     def write(self, key: str, content: BinaryIO) -> None:
         """Upload in parts where the object is large; see Store."""
+        # What cannot be read again is kept in memory, part by part: one at a time then.
+        one_by_one = TransferConfig(use_threads=content.seekable())
         with _translated(key):
-            self.client.upload_fileobj(content, self.bucket, key)
+            self.client.upload_fileobj(content, self.bucket, key, Config=one_by_one)
+
+    def upload_form(
+        self, key: str, *, size: int, content_type: str, seconds: int
+    ) -> Form:
+        """Sign a form without asking the server; see Store."""
+        fields = {"Content-Type": content_type} if content_type else {}
+        conditions: list[Any] = [["content-length-range", size, size]]
+        signed = self._outside().generate_presigned_post(
+            self.bucket,
+            key,
+            Fields=fields,
+            Conditions=[*conditions, *({name: fields[name]} for name in fields)],
+            ExpiresIn=seconds,
+        )
+        return Form(signed["url"], signed["fields"])
+
+    def download_url(self, key: str, *, name: str, seconds: int) -> str:
+        """Sign an address without asking the server; see Store."""
+        disposition = content_disposition_header(True, name) or "attachment"
+        asked = {
+            "Bucket": self.bucket,
+            "Key": key,
+            "ResponseContentDisposition": disposition,
+        }
+        url: str = self._outside().generate_presigned_url(
+            "get_object", Params=asked, ExpiresIn=seconds
+        )
+        return url
+
+    def _outside(self) -> Any:
+        """Return a client that signs for how others reach the server."""
+        outside = settings.STORAGE_PUBLIC_ENDPOINT
+        if not outside or outside == self.storage.endpoint_url:
+            return self.client
+        return _client_for(self.storage, outside)
 
 
 @lru_cache(maxsize=1)
 def _client(storage: S3Storage, _pid: int) -> Any:
     """Return the process's client: threads may share it, and one has 14 MB to it."""
     return storage.connection.meta.client
+
+
+@lru_cache(maxsize=1)
+def _client_for(storage: S3Storage, endpoint_url: str) -> Any:
+    """Return a client for another address of the same server; it is never called."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        aws_access_key_id=storage.access_key,
+        aws_secret_access_key=storage.secret_key,
+        region_name=storage.region_name,
+        config=storage.client_config,
+    )
 
 
 def _check(response: Any, item: StoredObject, offset: int, end: int) -> None:

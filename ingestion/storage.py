@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from django.core.files.storage import FileSystemStorage, storages
 from storages.backends.s3 import S3Storage
@@ -23,6 +23,7 @@ from ingestion.objects import (
     StoredObject,
     StoreUnavailableError,
     UnsafePathError,
+    UploadCutError,
     object_key,
 )
 from ingestion.s3_store import S3Store
@@ -37,6 +38,7 @@ __all__ = [
     "StoreUnavailableError",
     "StoredObject",
     "UnsafePathError",
+    "UploadCutError",
     "object_key",
     "store",
 ]
@@ -92,13 +94,15 @@ class FolderStore:
         try:
             target = self._path(key)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=target.parent, delete=False) as file:
-                shutil.copyfileobj(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(file.name, target)
+            _replace(target, content)
         except OSError as error:
             raise StoreUnavailableError(str(error)) from error
+
+    def upload_form(self, key: str, **_: Any) -> None:
+        """Return None: a folder answers nobody; see Store."""
+
+    def download_url(self, key: str, **_: Any) -> None:
+        """Return None: a folder answers nobody; see Store."""
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[BinaryIO]:
@@ -126,6 +130,18 @@ class FolderStore:
         if not path.is_relative_to(own):
             raise ObjectMissingError(key)
         return path
+
+
+def _replace(target: Path, content: BinaryIO) -> None:
+    with NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as file:
+        try:
+            shutil.copyfileobj(content, file, BLOCK_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, target)
+        except BaseException:
+            os.unlink(file.name)
+            raise
 
 
 def _pinned(key: str, file: BinaryIO) -> StoredObject:

@@ -180,6 +180,10 @@ STORAGES = {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage",
     },
 }
+#: How producers and browsers reach the S3 server, if not by STORAGE_URL's endpoint.
+STORAGE_PUBLIC_ENDPOINT = env.str("STORAGE_PUBLIC_ENDPOINT", default="")
+#: Most bytes of a file that is uploaded; what S3 takes in one piece.
+UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=5 * 1024**3)
 STATIC_URL = "/static/"
 STATIC_ROOT = STACK_DATA / "static"
 

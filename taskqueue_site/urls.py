@@ -13,6 +13,7 @@ from ingestion.api import (
     SummaryView,
 )
 from ingestion.files_api import FileArtifactView, FilesView, FileView
+from ingestion.uploads_api import UploadsView, UploadView
 from jobs.api import CancelJobView, EnqueueSleepView, JobsView, JobView
 from jobs.dead_letters_api import (
     DeadLetterGroupsView,
@@ -48,6 +49,8 @@ urlpatterns = [
         name="job-corrections",
     ),
     path("jobs/<str:job_id>/summary", SummaryView.as_view(), name="job-summary"),
+    path("v1/uploads", UploadsView.as_view(), name="uploads"),
+    path("v1/uploads/<str:token>", UploadView.as_view(), name="upload"),
     path(_LETTERS, DeadLettersView.as_view(), name="dead-letters"),
     path(
         f"{_LETTERS}/groups", DeadLetterGroupsView.as_view(), name="dead-letter-groups"
