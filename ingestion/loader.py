@@ -2,15 +2,14 @@
 
 COPY cannot write to a table behind row-level security, so rows go to a temporary stage
 first. Rows are inserted in the order of their ids, so that two files loaded at the same
-time lock in the same order and cannot deadlock. Of several rows with one id the first
-in the file wins.
+time lock in the same order and cannot deadlock.
 """
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, Self
 
 from django.db import connection
 
@@ -27,7 +26,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS ingest_stage (
 ) ON COMMIT DELETE ROWS
 """
 _COPY = f"COPY ingest_stage ({', '.join(COLUMNS)}) FROM STDIN (NULL E'{NULL}')"
-#: Bytes that the client hands to the server at once.
+#: Bytes that are handed over at once: after each piece a thread waits for its turn.
 _COPY_BYTES = 1 << 24
 _BY_ID = itemgetter(Row._fields.index("txn_id"))
 
@@ -94,9 +93,26 @@ class Target:
     file_id: int
 
 
-def load(target: Target, rows: Sequence[Row], rejects: Sequence[Reject]) -> Counts:
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows that are written together, made ready for COPY."""
+
+    rows: Sequence[Row]
+    #: By their ids; of several rows with one id the first in the file wins.
+    firsts: Mapping[str, Row]
+    text: bytes
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Self:
+        """Make rows ready, in the order of their ids."""
+        firsts = {row.txn_id: row for row in reversed(rows)}
+        return cls(rows, firsts, copy_text(sorted(firsts.values(), key=_BY_ID)))
+
+
+def load(target: Target, batch: Batch, rejects: Sequence[Reject]) -> Counts:
     """Write a chunk inside the open transaction, and return what its rows became."""
-    inserted, conflicts = _load_rows(target, rows) if rows else (0, [])
+    rows = batch.rows
+    inserted, conflicts = _load_rows(target, batch) if rows else (0, [])
     _keep_out_rejects(target, rejects)
     _keep_out_conflicts(target, conflicts)
     return Counts(
@@ -108,37 +124,35 @@ def load(target: Target, rows: Sequence[Row], rejects: Sequence[Reject]) -> Coun
     )
 
 
-def _load_rows(target: Target, rows: Sequence[Row]) -> tuple[int, list[Row]]:
+def _load_rows(target: Target, batch: Batch) -> tuple[int, list[Row]]:
     """Insert what is new; return how many rows that is, and the conflicting ones."""
-    firsts = {row.txn_id: row for row in reversed(rows)}
-    known = _insert(target, sorted(firsts.values(), key=_BY_ID))
+    rows, firsts = batch.rows, batch.firsts
+    known = _insert(target, batch.text)
     inserted = len(firsts) - len(known)
     if inserted == len(rows):
         return inserted, []
-    others = [
-        row for row in rows if row.txn_id in known or row is not firsts[row.txn_id]
-    ]
+    others = [r for r in rows if r.txn_id in known or r is not firsts[r.txn_id]]
     stored = _stored(target, {row.txn_id for row in others})
     return inserted, [row for row in others if stored[row.txn_id] != row.row_hash]
 
 
-def _insert(target: Target, rows: Sequence[Row]) -> set[str]:
+def _insert(target: Target, text: bytes) -> set[str]:
     """Insert rows of different ids; return the ids that the tenant had already."""
-    values = {
+    values: dict[str, Any] = {
         "tenant": target.tenant,
         "source": target.source,
         "file": target.file_id,
     }
     with connection.cursor() as cursor:
         cursor.execute(_STAGE)
-        cursor.copy_expert(_COPY, io.BytesIO(copy_text(rows)), _COPY_BYTES)
+        cursor.copy_expert(_COPY, io.BytesIO(text), _COPY_BYTES)
         cursor.execute(_INSERT, values)
         return {txn_id for (txn_id,) in cursor.fetchall()}
 
 
 def _stored(target: Target, ids: Collection[str]) -> dict[str, bytes]:
     """Return the hash of the row that is stored under each id."""
-    values = {"tenant": target.tenant, "ids": list(ids)}
+    values: dict[str, Any] = {"tenant": target.tenant, "ids": list(ids)}
     with connection.cursor() as cursor:
         cursor.execute(_STORED, values)
         return {txn_id: bytes(row_hash) for txn_id, row_hash in cursor.fetchall()}

@@ -13,9 +13,9 @@ from ingestion.findings import MOST_RAW_BYTES
 from ingestion.loader import Target
 from ingestion.models import FilePart, IngestedFile, KeptOutRow
 from ingestion.opening import opened
-from ingestion.parts import Parts
+from ingestion.parts import Parts, Ready
 from ingestion.progress import Phase, Progress
-from ingestion.reading import Ahead, Chunk
+from ingestion.reading import Ahead
 from ingestion.recording import count_reasons, record
 from ingestion.sources.base import Source
 from jobs.handlers import Assignment, Checkpoint, Step
@@ -29,12 +29,13 @@ def load(
     hasher = Hasher(progress.digest)
     with Parts(assignment, target, progress.parts) as parts:
         left = progress.chunks(source, hasher, until_line=parts.until_line)
-        with Ahead(left) as found:
-            for chunk in found:
+        with Ahead(map(parts.prepared, left)) as found:
+            for ready in found:
+                chunk = ready.chunk
                 if progress.findings.raw_bytes > MOST_RAW_BYTES:
                     chunk.rejects = [r._replace(raw=None) for r in chunk.rejects]
                 after = progress.after(chunk, hasher.digest)
-                yield partial(_load, parts, target, chunk, progress, after)
+                yield partial(_load, parts, target, ready, progress, after)
                 progress = after
     closed = replace(progress, phase=Phase.CLOSED, digest=hasher.whole())
     paths = _write_artifacts(assignment, source, progress)
@@ -43,9 +44,10 @@ def load(
 
 
 def _load(
-    parts: Parts, target: Target, chunk: Chunk, before: Progress, after: Progress
+    parts: Parts, target: Target, ready: Ready, before: Progress, after: Progress
 ) -> Checkpoint:
-    parts.load(chunk)
+    chunk = ready.chunk
+    parts.load(ready)
     new = record(target, before.findings, chunk, is_checked=before.is_checked)
     IngestedFile.objects.filter(pk=target.file_id).update(
         state=IngestedFile.State.LOADING,

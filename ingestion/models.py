@@ -193,6 +193,15 @@ class FilePart(TenantOwned):
 class Transaction(TenantOwned):
     """One movement of money, as a file told it; `amount` is never negative."""
 
+    # Its file, which the key of two columns points at, has the tenant: a second look
+    # for each row would only slow the loads.
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
     id = models.BigAutoField(primary_key=True)
     source = models.TextField()
     txn_id = models.TextField()

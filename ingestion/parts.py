@@ -8,16 +8,16 @@ step's own transaction.
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
 from django.db import connection
 
 from ingestion import loader
-from ingestion.loader import Counts, Target
+from ingestion.loader import Batch, Counts, Target
 from ingestion.models import FilePart
 from ingestion.reading import Chunk
-from ingestion.sources.base import Reject, Row
+from ingestion.sources.base import Reject
 from jobs.fencing import fenced
 from jobs.handlers import Assignment
 from tenants.scoping import tenant_scope
@@ -38,6 +38,14 @@ SET line = EXCLUDED.line, rows = p.rows + EXCLUDED.rows,
 _COUNTED: Final = [field.name for field in fields(Counts)]
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A chunk, and the rows of each part as they are sent."""
+
+    chunk: Chunk
+    batches: list[Batch]
+
+
 class Parts:
     """The parts of one file's load; to be entered, and left when the load pauses."""
 
@@ -46,6 +54,7 @@ class Parts:
         self._target = target
         self._counts = [Counts()] * count
         self._lines = [0] * count
+        self._begun = [0] * count
         #: One thread for each part, so that each keeps its connection.
         self._threads = [ThreadPoolExecutor(1) for _ in range(count)]
 
@@ -57,6 +66,7 @@ class Parts:
                 self._counts[row.part] = Counts(
                     **{name: getattr(row, name) for name in _COUNTED}
                 )
+        self._begun = list(self._lines)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,35 +87,44 @@ class Parts:
         """Return what has become of the rows so far."""
         return sum(self._counts, Counts())
 
-    def load(self, chunk: Chunk) -> None:
+    def prepared(self, chunk: Chunk) -> Ready:
+        """Return a chunk whose rows are ready to be sent, without those written before.
+
+        It may be called ahead, and by another thread.
+        """
+        batches = []
+        for rows, line in zip(chunk.parts, self._begun, strict=True):
+            left = [row for row in rows if row.line > line] if line else rows
+            batches.append(Batch.of(left))
+        return Ready(chunk, batches)
+
+    def load(self, ready: Ready) -> None:
         """Write what the parts do not have yet, within the step's transaction.
 
         Raises what the first part that failed raised, once all have come to their end.
         """
         if len(self._threads) == 1:
-            self._done(0, chunk, self._write(0, chunk))
+            self._done(0, ready.chunk, self._write(0, ready))
             return
         futures = [
-            thread.submit(self._write_beside, part, chunk)
+            thread.submit(self._write_beside, part, ready)
             for part, thread in enumerate(self._threads)
         ]
         wait(futures)
         for part, future in enumerate(futures):
-            self._done(part, chunk, future.result())
+            self._done(part, ready.chunk, future.result())
 
-    def _write_beside(self, part: int, chunk: Chunk) -> Counts:
+    def _write_beside(self, part: int, ready: Ready) -> Counts:
         with fenced(self._assignment):
-            return self._write(part, chunk)
+            return self._write(part, ready)
 
-    def _write(self, part: int, chunk: Chunk) -> Counts:
+    def _write(self, part: int, ready: Ready) -> Counts:
         """Write the part's own rows, and the first part the rejects too."""
-        rows: Sequence[Row] = chunk.parts[part]
-        rejects: Sequence[Reject] = chunk.rejects if part == 0 else ()
-        line = self._lines[part]
-        if line:
-            rows = [row for row in rows if row.line > line]
-            rejects = [reject for reject in rejects if reject.line > line]
-        counts = loader.load(self._target, rows, rejects)
+        chunk, line = ready.chunk, self._lines[part]
+        rejects: Sequence[Reject] = ()
+        if part == 0:
+            rejects = [r for r in chunk.rejects if r.line > self._begun[part]]
+        counts = loader.load(self._target, ready.batches[part], rejects)
         self._note(part, max(line, chunk.last_line), counts)
         return counts
 

@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 from zlib import crc32
 
 from ingestion.sources.base import (
@@ -86,21 +86,24 @@ def _deal(chunk: Chunk, record: Record) -> None:
         chunk.faults.append(record)
 
 
-class Ahead:
+ItemT = TypeVar("ItemT")
+
+
+class Ahead(Generic[ItemT]):
     """Hands out chunks while a thread prepares the next one, and no further.
 
     What goes wrong in the thread is raised where the chunk would have come. To be
     entered; when it is left the thread has ended, and what it read ahead is lost.
     """
 
-    def __init__(self, found: Iterator[Chunk]) -> None:
+    def __init__(self, found: Iterator[ItemT]) -> None:
         self._found = found
-        self._ready: queue.Queue[Chunk | BaseException | None] = queue.Queue()
+        self._ready: queue.Queue[ItemT | BaseException | None] = queue.Queue()
         self._wanted = threading.Semaphore()
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._prepare, daemon=True)
 
-    def __enter__(self) -> Iterator[Chunk]:
+    def __enter__(self) -> Iterator[ItemT]:
         """Begin to read."""
         self._thread.start()
         return self._hand_out()
@@ -111,7 +114,7 @@ class Ahead:
         self._wanted.release()
         self._thread.join()
 
-    def _hand_out(self) -> Iterator[Chunk]:
+    def _hand_out(self) -> Iterator[ItemT]:
         while (item := self._ready.get()) is not None:
             if isinstance(item, BaseException):
                 raise item

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 #: The quotes around one field.
-_PAIR: Final = 2
+PAIR: Final = 2
 
 
 class Grammar:
@@ -38,7 +38,7 @@ class Grammar:
         """Return the fields of one record without its line end; None if malformed."""
         if not self.quoted:
             return None if "\r" in text else text.split(self.delimiter)
-        if text.count('"') == _PAIR and (fields := self._around_one_quoted(text)):
+        if text.count('"') == PAIR and (fields := self.around_one_quoted(text)):
             return fields
         if not self._simple_record.fullmatch(text):
             fields, end = self.scan(text)
@@ -48,11 +48,11 @@ class Grammar:
             del found[-1]  # the end of the text, which matches once more
         return [quoted or plain for quoted, plain, _ in found]
 
-    def _around_one_quoted(self, text: str) -> list[str] | None:
-        """Return the fields of a record with one quoted field and no other quote.
+    def around_one_quoted(self, text: str) -> list[str] | None:
+        """Return the fields of a text of two quotes, if they are around one field.
 
-        None unless its quotes touch what divides the fields: such records are common,
-        and cutting them by hand takes a fifth of the time.
+        None unless they touch what divides the fields: such records are common, and
+        cutting them by hand takes a fifth of the time.
         """
         before, _, rest = text.partition('"')
         quoted, _, after = rest.partition('"')

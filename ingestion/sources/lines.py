@@ -27,7 +27,7 @@ from ingestion.sources.base import (
     Reject,
     visible,
 )
-from ingestion.sources.grammar import COMMA, Grammar
+from ingestion.sources.grammar import COMMA, PAIR, Grammar
 
 CHUNK_BYTES = 1 << 18
 MAX_FIELD_CHARS = 1 << 16
@@ -151,6 +151,8 @@ class RecordReader:
             self.offset += size
             self._raw, self._size = raw, size
             fields: Outcome | None = _plain_fields(raw, delimiter)
+            if fields is None:
+                fields = self._around_one_quoted(raw)
             if fields is None or len(fields) != len(self.header):
                 fields = self._carefully(line, raw, size)
             if fields is not None:
@@ -159,6 +161,35 @@ class RecordReader:
     def _next_line(self) -> tuple[bytes, int] | None:
         """Return the next line, those put back first; None at the end."""
         return self._ahead.popleft() if self._ahead else next(self._lines, None)
+
+    def _around_one_quoted(self, raw: bytes) -> list[str] | None:
+        """Return the fields of a record that is a row and needs no care but one quote.
+
+        It takes the next line where the quoted field ends there. None for any other
+        record, with nothing taken.
+        """
+        quotes, following = raw.count(b'"'), None
+        if quotes == 1 and (following := self._next_line()):
+            raw += following[0]
+            quotes = raw.count(b'"')
+        fields = self._two_quotes(raw) if quotes == PAIR else None
+        if fields is None or len(fields) != len(self.header):
+            if following:
+                self._ahead.appendleft(following)
+            return None
+        if following:
+            self.line += 1
+            self.offset += following[1]
+            self._raw, self._size = raw, self._size + following[1]
+        return fields
+
+    def _two_quotes(self, raw: bytes) -> list[str] | None:
+        if b"\0" in raw or len(raw) > MAX_FIELD_CHARS or not self.grammar.quoted:
+            return None
+        try:
+            return self.grammar.around_one_quoted(raw.rstrip(b"\r\n").decode())
+        except UnicodeDecodeError:
+            return None
 
     def _carefully(self, line: int, raw: bytes, size: int) -> Outcome | None:
         """Return the outcome of a line that is not plain; None if it is blank."""

@@ -219,9 +219,9 @@ def test_long_rows_make_small_chunks(ingest: Ingest, monkeypatch: pytest.MonkeyP
     sizes: list[int] = []
     real = loader.load
 
-    def counting(target: Any, rows: Any, rejects: Any) -> Any:
-        sizes.append(len(rows))
-        return real(target, rows, rejects)
+    def counting(target: Any, batch: Any, rejects: Any) -> Any:
+        sizes.append(len(batch.rows))
+        return real(target, batch, rejects)
 
     monkeypatch.setattr(loader, "load", counting)
     monkeypatch.setattr("ingestion.reading.CHUNK_BYTES", 1000)
