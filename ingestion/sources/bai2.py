@@ -13,4 +13,4 @@ def read(blocks: Iterable[bytes], *, resume: Position | None = None) -> UnitRead
     return UnitReading(blocks, resume, cut=units, begin=Records)
 
 
-SOURCE = Source(name="BAI2", read=read, has_totals=True)
+SOURCE = Source(name="BAI2", read=read, has_totals=True, version="2")

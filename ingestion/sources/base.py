@@ -121,6 +121,10 @@ class Reason(_Explained):
         "The entry, its transactions not counted, is longer than 1 MiB.",
     )
     # These are only flags: the row is kept.
+    ROWS_INSIDE = (
+        "rows_inside",
+        "A quoted field of the row holds lines that look like rows of their own.",
+    )
     DETAILS_DIFFER = (
         "details_differ",
         "The transactions of the entry do not add up to it, so it is one row.",
@@ -418,6 +422,15 @@ class RawRow:
     def json(self, cells: Sequence[str]) -> str:
         """Return the JSON object of one row, whose cells are as many as the columns."""
         return self._format % tuple(map(encode_basestring, cells))
+
+
+def holding_rows(row: Row, header: Sequence[str], cells: Sequence[str]) -> Row:
+    """Return a row with the doubt that one of its cells holds other rows."""
+    place = next((at for at, cell in enumerate(cells) if "\n" in cell), None)
+    if place is None:
+        return row
+    flag = Flag(header[place], Reason.ROWS_INSIDE, visible(cells[place]))
+    return row._replace(flags=(*row.flags, flag))
 
 
 def row_hash(version: str, *canonical: str) -> bytes:

@@ -8,9 +8,10 @@ Damage stays local. Quoting that fails costs the first line only, and reading go
 at the second, so a stray quote never swallows the rows behind it. The same holds
 when the lines do combine, but to a wrong number of fields, and one of them is a row
 by itself or may be the start of one. A well-formed record of the right width is never
-taken apart: whoever writes a remark must not be able to plant rows in it.
+taken apart: whoever writes a remark must not be able to plant rows in it. Where lines
+within it look like rows all the same, `holds_rows` says so.
 
-Cost: linear. The lines between two odd ones are even, thus looked at twice at most.
+Cost: linear. The lines between two odd ones are even, thus looked at a few times.
 Memory: one chunk of input and one record of at most `MAX_RECORD_BYTES`.
 """
 
@@ -116,6 +117,8 @@ class RecordReader:
         self.grammar = grammar
         #: The fields of the record that had the wrong number of them.
         self.ragged: list[str] = []
+        #: Whether lines within the record look like rows of their own.
+        self.holds_rows = False
         self._raw, self._size = b"", 0
         self._ahead: deque[tuple[bytes, int]] = deque()
         self._lines = physical_lines(blocks) if lines is None else lines
@@ -150,6 +153,7 @@ class RecordReader:
             self.line += 1
             self.offset += size
             self._raw, self._size = raw, size
+            self.holds_rows = False
             fields: Outcome | None = _plain_fields(raw, delimiter)
             if fields is None:
                 fields = self._around_one_quoted(raw)
@@ -217,6 +221,7 @@ class RecordReader:
         self.offset += sum(size for _, size in taken)
         self._raw += b"".join(part for part, _ in taken)
         self._size += sum(size for _, size in taken)
+        self.holds_rows = any(self._starts_row(_text(part)) for part, _ in taken)
         return outcome
 
     def _take_to_closing_line(self, total: int) -> tuple[list[tuple[bytes, int]], bool]:

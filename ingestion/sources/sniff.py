@@ -16,6 +16,7 @@ _COMPRESSED = {
     b"\xfd7zXZ\x00": "xz",
     b"\x28\xb5\x2f\xfd": "zstandard",
     b"7z\xbc\xaf\x27\x1c": "7-Zip",
+    b"Rar!\x1a\x07": "RAR",
 }
 _BINARY = {
     b"%PDF-": "a PDF document",
@@ -39,10 +40,12 @@ _WORKBOOK_PARTS = (b"[Content_Types].xml", b"xl/", b"_rels/.rels")
 def text_blocks(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """Return `(mark, blocks)`: the UTF-8 byte order mark, if any, and what follows it.
 
-    Raises SourceError if the file is empty, compressed, binary or not UTF-8.
+    Raises SourceError if the file is empty, compressed, binary, a web page, XML or not
+    UTF-8.
     """
     head, remaining = head_of(blocks)
     check_head(head[:HEAD_BYTES])
+    refuse_markup(head)
     mark = UTF8_BOM if head.startswith(UTF8_BOM) else b""
     return mark, chain((head[len(mark) :],), remaining)
 
@@ -70,11 +73,26 @@ def utf16_of(head: bytes) -> tuple[str, int] | None:
     return ("utf-16-be" if not head[0] else "utf-16-le"), 0
 
 
-def refuse_web_page(head: bytes) -> None:
-    """Refuse a web page that was saved under another name; raises SourceError."""
-    start = head.removeprefix(UTF8_BOM).lstrip()[:100].lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<table")):
-        raise _not_text("a web page (HTML)", "CSV")
+def refuse_web_page(head: bytes, form: str) -> None:
+    """Refuse a web page that should have been of that form; raises SourceError."""
+    start = head.removeprefix(UTF8_BOM).lstrip()[:HEAD_BYTES].lower()
+    is_page = start.startswith((b"<!doctype html", b"<html", b"<head", b"<table"))
+    if is_page or (start.startswith(b"<?xml") and b"<html" in start):
+        raise _not_text("a web page (HTML)", form)
+
+
+def refuse_markup(head: bytes, form: str = "CSV") -> None:
+    """Refuse a web page or XML that should have been of that form.
+
+    Raises SourceError, returns nothing.
+    """
+    refuse_web_page(head, form)
+    if head.removeprefix(UTF8_BOM).lstrip()[:5].lower() == b"<?xml":
+        raise SourceError(
+            FileFault.WRONG_FORMAT,
+            "The file is XML; name the source that reads it, such as CAMT053, or "
+            f"export it as {form}.",
+        )
 
 
 def refuse_other_formats(head: bytes) -> None:

@@ -15,6 +15,7 @@ from ingestion.sources.base import (
     Reject,
     Row,
     Source,
+    holding_rows,
     row_hash,
 )
 from ingestion.sources.header import (
@@ -64,6 +65,8 @@ class UpiReading:
             record = layout.judge(line, outcome)
             if type(record) is Reject:
                 record = record._replace(raw=reader.raw)
+            elif reader.holds_rows and type(record) is Row and type(outcome) is list:
+                record = holding_rows(record, reader.header, outcome)
             yield record
 
     @property
@@ -227,4 +230,4 @@ def _local(instant: datetime) -> str:
     return instant.astimezone(_INDIA).replace(tzinfo=None).isoformat(" ")
 
 
-SOURCE = Source(name="UPI", read=read, head=head)
+SOURCE = Source(name="UPI", read=read, head=head, version="2")

@@ -134,7 +134,7 @@ def test_a_later_document_may_be_wrapped_at_length():
         (b" \r\n", FileFault.EMPTY_FILE),
         (b":20:STARTUMS\r\n", FileFault.NOT_XML),
         (b"txn_id,amount\n", FileFault.NOT_XML),
-        (b"<html><body>Error 502</body></html>", FileFault.WRONG_MESSAGE),
+        (b"<html><body>Error 502</body></html>", FileFault.NOT_TEXT),
         (
             b"<Document xmlns='urn:iso:std:iso:20022:tech:xsd:pain.001.001.09'>",
             FileFault.WRONG_MESSAGE,

@@ -427,7 +427,7 @@ def _zip(name):
         (b"\n \r\n\n", FileFault.EMPTY_FILE),
         (b"\xef\xbb\xbf", FileFault.EMPTY_FILE),
         (b"hello\n", FileFault.WRONG_HEADER),
-        (b"<html><body>Error 502</body></html>", FileFault.WRONG_HEADER),
+        (b"<html><body>Error 502</body></html>", FileFault.NOT_TEXT),
         (HEADER.replace(",", ";").encode(), FileFault.WRONG_HEADER),
         (HEADER.replace(",", "\t").encode(), FileFault.WRONG_HEADER),
         (b'"txn_id,rrn\n1,2\n', FileFault.WRONG_HEADER),

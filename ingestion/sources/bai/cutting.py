@@ -10,7 +10,12 @@ from itertools import chain
 
 from ingestion.sources.base import FileFault, Position, SourceError, visible
 from ingestion.sources.lines import MAX_RECORD_BYTES
-from ingestion.sources.sniff import HEAD_BYTES, UTF8_BOM, refuse_other_formats
+from ingestion.sources.sniff import (
+    HEAD_BYTES,
+    UTF8_BOM,
+    refuse_markup,
+    refuse_other_formats,
+)
 from ingestion.sources.textlines import MAX_LINE_BYTES, decoded, text_lines
 from ingestion.sources.units import END, Unit
 
@@ -51,6 +56,7 @@ def _checked(blocks: Iterable[bytes]) -> tuple[bytes, Iterable[bytes]]:
     while len(head) < HEAD_BYTES and (block := next(remaining, None)) is not None:
         head += block
     refuse_other_formats(head[:HEAD_BYTES])
+    refuse_markup(head, "BAI2")
     mark = UTF8_BOM if head.startswith(UTF8_BOM) else b""
     return mark, chain((head[len(mark) :],), remaining)
 
@@ -67,6 +73,10 @@ def _lines_with_a_header(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, int]]
         if size > _MOST_BEFORE_A_HEADER:
             break
     shown = next((line for line, _ in first if line.strip()), b"")
+    if not shown:
+        raise SourceError(
+            FileFault.EMPTY_FILE, "The file has only blank lines; export it again."
+        )
     raise SourceError(
         FileFault.WRONG_FORMAT,
         "The file does not begin with a BAI2 file header, a line such as "

@@ -40,6 +40,10 @@ class Detail(NamedTuple):
     customer_reference: str
     text: str
     is_wrapped: bool
+    #: It ends before all of the availability is told.
+    is_short: bool
+    #: It ends behind the amount, and without the slash that ends a record.
+    is_cut: bool
 
 
 class Place(NamedTuple):
@@ -59,11 +63,14 @@ class Fields:
         self._texts = [_body(decoded(raw)) for _, raw in parts]
         self._next = 0
         self._text: str | None = None
+        #: Whether a field was taken that is not there.
+        self.is_missed = False
 
     def take(self) -> str:
         """Return the next field; blank if there is none."""
         if self._text is None:
             if self._next == len(self._texts):
+                self.is_missed = True
                 return ""
             self._text = self._texts[self._next]
             self._next += 1
@@ -103,15 +110,19 @@ def parse(parts: Sequence[tuple[str, bytes]]) -> Detail:
     """Return the fields of a record 16."""
     fields = Fields(parts)
     kind, amount, funds = fields.take(), fields.take(), fields.take().upper()
+    is_cut = fields.is_missed and not parts[-1][1].rstrip().endswith(b"/")
+    available = availability(funds, fields)
     return Detail(
         kind,
         amount,
         funds,
-        availability(funds, fields),
-        fields.take(),
-        fields.take(),
-        fields.rest(),
-        any(kind == WRAPPED for kind, _ in parts),
+        available,
+        is_short=funds in ("S", "D") and fields.is_missed,
+        is_cut=is_cut,
+        bank_reference=fields.take(),
+        customer_reference=fields.take(),
+        text=fields.rest(),
+        is_wrapped=any(kind == WRAPPED for kind, _ in parts),
     )
 
 
@@ -152,6 +163,9 @@ def row(
     if amount is None:
         raise FieldError("amount", Reason.INVALID_AMOUNT, visible(detail.amount_text))
     direction = _direction(detail, amount)
+    if detail.is_cut:
+        # Nobody knows how many digits of the amount are gone.
+        raise FieldError("amount", Reason.MALFORMED_FIELD, visible(detail.amount_text))
     money = _money(detail, place.currency, amount)
     text = detail.text[:_MOST_CHARS]
     told = narrative.told(text)
@@ -225,9 +239,10 @@ def _flags(detail: Detail, amount: int) -> tuple[Flag, ...]:
     flags = []
     if not amount:
         flags.append(Flag("amount", Reason.ZERO_AMOUNT, visible(detail.amount_text)))
-    if detail.funds_type not in FUNDS_TYPES or (
-        detail.funds_type == "D" and small_number(detail.availability[0]) is None
-    ):
+    is_unclear = detail.funds_type == "D" and (
+        small_number(detail.availability[0]) is None
+    )
+    if is_unclear or detail.is_short or detail.funds_type not in FUNDS_TYPES:
         funds = visible(detail.funds_type)
         flags.append(Flag("funds_type", Reason.MALFORMED_FIELD, funds))
     if detail.is_wrapped:

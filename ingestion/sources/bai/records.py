@@ -78,6 +78,7 @@ class Records:
         if unit.kind == DETAIL:
             return (self._detail(unit),)
         if unit.is_cut:
+            self._count(unit)
             return [_reject(unit, Reason.FIELD_TOO_LONG)]
         return self._judges[unit.kind](unit)
 
@@ -87,6 +88,7 @@ class Records:
         account = self._account
         try:
             if account is None:
+                self._count(unit)
                 raise FieldError(DETAIL, Reason.OUTSIDE_STATEMENT, _shown(unit))
             given = detail.parse(unit.parts)
             amount = amount_of(given.amount_text)
@@ -187,9 +189,9 @@ class Records:
 
     def _account_trailer(self, unit: Unit) -> list[Record]:
         account = self._account
+        self._count(unit)
         if account is None:
             return [_reject(unit, Reason.OUTSIDE_STATEMENT)]
-        self._count(unit)
         total, count = some(Fields(unit.parts).all(), 2)
         faults = total_faults(unit.line, total, account.sum)
         faults += count_faults(unit.line, count, account.records, "records")
@@ -216,9 +218,9 @@ class Records:
     def _group_trailer(self, unit: Unit) -> list[Record]:
         records = self._end_account(unit.line)
         group, file = self._group, self._file
+        self._count(unit)
         if group is None:
             return [*records, _reject(unit, Reason.OUTSIDE_STATEMENT)]
-        self._count(unit)
         total, accounts, count = some(Fields(unit.parts).all(), 3)
         records += total_faults(unit.line, total, group.stated, group.found)
         records += count_faults(unit.line, accounts, group.accounts, "accounts")

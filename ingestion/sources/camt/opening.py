@@ -6,7 +6,12 @@ from typing import Final, NamedTuple
 
 from ingestion.sources.base import FileFault, SourceError, visible
 from ingestion.sources.camt.pieces import Pieces
-from ingestion.sources.sniff import HEAD_BYTES, UTF8_BOM, check_packed
+from ingestion.sources.sniff import (
+    HEAD_BYTES,
+    UTF8_BOM,
+    check_packed,
+    refuse_web_page,
+)
 
 _DECLARED: Final = re.compile(
     r"<\?xml\s[^>]*?encoding\s*=\s*[\"']([A-Za-z][A-Za-z0-9._-]*)[\"']"
@@ -39,6 +44,7 @@ def first_opening(pieces: Pieces) -> Opening:
             FileFault.EMPTY_FILE, "The file has no XML in it; export it again."
         )
     check_packed(head, "ISO 20022 XML")
+    refuse_web_page(head, "ISO 20022 XML")
     return _opened(head, 0, 0, pieces)
 
 

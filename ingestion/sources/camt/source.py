@@ -16,6 +16,6 @@ def read(
 
 
 SOURCES: Final = tuple(
-    Source(name=f"CAMT{kind}", read=partial(read, kind), has_totals=True)
+    Source(name=f"CAMT{kind}", read=partial(read, kind), has_totals=True, version="2")
     for kind in ("052", "053", "054")
 )

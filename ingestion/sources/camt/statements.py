@@ -166,7 +166,10 @@ class Statements:
 
     def _message(self, item: Item) -> Iterable[Record]:
         version = values.count(item.content.values["version"])
-        self._head = {"is_known_version": 0 < (version or 0) <= NEWEST_VERSION}
+        self._head = {
+            "is_known_version": 0 < (version or 0) <= NEWEST_VERSION,
+            "version": version or 0,
+        }
         return ()
 
     def _group_header(self, item: Item) -> Iterable[Record]:
@@ -176,7 +179,7 @@ class Statements:
         )
 
     def _open(self, _: Item) -> Iterable[Record]:
-        kept = ("is_known_version", "message", "pages", "carried")
+        kept = ("is_known_version", "version", "message", "pages", "carried")
         head = {key: self._head[key] for key in kept if key in self._head}
         head |= head.get("pages", {})
         self._restore(NOTHING._replace(head=head, line=self._line))
@@ -323,7 +326,8 @@ def _place(kind: str, head: Head) -> Place:
 def _doubts(head: Head) -> Iterator[Flag]:
     """Yield the doubts about a whole statement."""
     if not head.get("is_known_version"):
-        yield Flag("xmlns", Reason.UNKNOWN_VERSION, "")
+        version = head.get("version")
+        yield Flag("xmlns", Reason.UNKNOWN_VERSION, f"{version:02}" if version else "")
     if head.get("copy") in _COPIES:
         yield Flag("CpyDplctInd", Reason.COPY_OR_DUPLICATE, head["copy"])
     for column, key in (("Acct/Id", "account"), ("Id", "id")):

@@ -19,6 +19,7 @@ from ingestion.sources.base import (
     Record,
     Reject,
     Statement,
+    holding_rows,
 )
 from ingestion.sources.dialect import balances, due, encodings
 from ingestion.sources.dialect.balances import ZERO, Account
@@ -97,7 +98,10 @@ class Body:
         if self._held is None:
             outcome = next(self._outcomes, None)
             if outcome is not None:
-                self._held = self._sorter.sort(*outcome, self._opened.reader.ragged)
+                reader = self._opened.reader
+                self._held = self._sorter.sort(*outcome, reader.ragged)
+                if reader.holds_rows:
+                    self._held = self._held._replace(holds_rows=True)
         return self._held
 
     def _more(self) -> list[list[str]]:
@@ -138,6 +142,8 @@ class Body:
             return self._refused(taken, error)
         account.rows += 1
         row = entry.row
+        if taken.holds_rows:
+            row = holding_rows(row, self._opened.layout.names, taken.cells)
         account.count(row.direction, row.amount, entry.day)
         return [row, *account.step(line, entry.movement, entry.balance, entry.day)]
 

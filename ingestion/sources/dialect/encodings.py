@@ -39,7 +39,7 @@ def opened(
         sniff.check_head(head[: sniff.HEAD_BYTES])
         mark = len(sniff.UTF8_BOM) if head.startswith(sniff.UTF8_BOM) else 0
         codec = _narrow(allowed, has_mark=bool(mark))
-    sniff.refuse_web_page(head)
+    sniff.refuse_markup(head)
     return mark, codec, chain((head[mark:],), remaining)
 
 

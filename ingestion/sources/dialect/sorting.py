@@ -37,6 +37,8 @@ class Sorted(NamedTuple):
     kind: Kind
     cells: list[str]
     refusal: Reject | None = None
+    #: Whether lines within it look like rows of their own.
+    holds_rows: bool = False
 
 
 class Sorter:

@@ -12,7 +12,12 @@ from itertools import chain
 
 from ingestion.sources.base import FileFault, Position, SourceError, visible
 from ingestion.sources.lines import MAX_FIELD_CHARS, MAX_RECORD_BYTES, MAX_RECORD_LINES
-from ingestion.sources.sniff import HEAD_BYTES, UTF8_BOM, refuse_other_formats
+from ingestion.sources.sniff import (
+    HEAD_BYTES,
+    UTF8_BOM,
+    refuse_markup,
+    refuse_other_formats,
+)
 from ingestion.sources.textlines import MAX_LINE_BYTES, decoded, text_lines
 from ingestion.sources.units import END, Unit
 
@@ -37,7 +42,7 @@ _HEADING = frozenset({"13", "20", "21", "25", "28", "34"})
 _TAG = re.compile(rb":(NS|[0-9]{2}[A-Z]?):")
 _TIME_OF_DAY = re.compile(rb":[0-9]{2}:[0-9]{2}(?![0-9])")
 _BLOCKS = re.compile(rb"(?:\{[1-35S]:(?:[^{}]|\{[^{}]*\})*\})*\{4:[ \t]*")
-_TYPE = re.compile(rb"\{2:[IO](9[0-9]{2})")
+_TYPE = re.compile(rb"\{2:[IO]([0-9]{3})")
 _HEADER = re.compile(rb"\{[1-5S]:|:9[0-9]{2}:[ \t]*\Z|0000 01[A-Z0-9]{8}")
 _ROUTING = re.compile(
     rb"(?:(?:MT)?9[0-9]{2}(?: [0-9]{2})?"
@@ -62,6 +67,7 @@ def units(
     is_whole = not (start.offset or start.state)
     if is_whole:
         refuse_other_formats(head[:HEAD_BYTES])
+        refuse_markup(head, source)
         mark = UTF8_BOM if head.startswith(UTF8_BOM) else b""
     also_end = _also_end(head) if is_whole else start.state.get(_LINE_END, "")
     about[_LINE_END] = also_end
@@ -100,6 +106,10 @@ def _with_a_field(
         if size > _MOST_BEFORE_A_FIELD:
             break
     shown = next((line for line, _ in first if line.strip()), b"")
+    if not shown:
+        raise SourceError(
+            FileFault.EMPTY_FILE, "The file has only blank lines; export it again."
+        )
     raise SourceError(
         FileFault.WRONG_FORMAT,
         "The file has no line that begins with a field of a statement, such as :20:. "
@@ -114,6 +124,12 @@ def _check_type(source: str, line: bytes) -> None:
         raise SourceError(
             FileFault.WRONG_FORMAT,
             f"The file holds {name} messages; enqueue it with the source {name}.",
+        )
+    # Others of the ninth category have the fields of statements too.
+    if not name.startswith("MT9"):
+        raise SourceError(
+            FileFault.WRONG_FORMAT,
+            f"The file holds {name} messages, not statements; upload one of {source}.",
         )
 
 

@@ -47,7 +47,7 @@ class StatementLine(tags.Statement):
 
 
 _LINE = StatementLine().re
-_AMOUNT_GOES_ON = re.compile(r"[ ]?[0-9.,'+-]")
+_AMOUNT_GOES_ON = re.compile(r"[ ]?[0-9.,'+-]+")
 _CODEWORD = re.compile(r"/[A-Z]{4}/")
 _MAX_REFERENCE = 16
 _MOST_CHARS = 200
@@ -107,8 +107,11 @@ def parse_line(text: str) -> Line:
     if not match:
         raise FieldError(":61:", Reason.MALFORMED_FIELD, visible(text))
     value, entry, mark, funds, amount, kind, rest, supplement = match.groups("")
-    if not kind and _AMOUNT_GOES_ON.match(rest):
-        raise FieldError("amount", Reason.INVALID_AMOUNT, visible(amount + rest))
+    if not kind and (on := _AMOUNT_GOES_ON.match(rest)):
+        raise FieldError("amount", Reason.INVALID_AMOUNT, visible(amount + on[0]))
+    if not kind and not rest:
+        # Cut off, and nobody knows how many digits of the amount with it.
+        raise FieldError(":61:", Reason.MALFORMED_FIELD, visible(text))
     if len(amount) > _MOST_DIGITS:
         raise FieldError("amount", Reason.AMOUNT_TOO_LARGE, visible(amount))
     customer, _, bank = rest.partition("//")
