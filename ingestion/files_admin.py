@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -33,12 +33,15 @@ from ingestion.filters_admin import SourceFilter
 from ingestion.models import IngestedFile
 from ingestion.quarantine_admin import DECISIONS, decide, may_decide
 from ingestion.selectors import ARTIFACTS, Artifact, NoArtifactError, artifact_path
+from ingestion.upload_admin import may_upload, upload
 from jobs import timeline
 from tenants.adminkit import (
     ReadOnlyAdmin,
     change_url,
+    link_action,
     moment,
     mono,
+    opening_scopes,
     pill,
     row_link,
     subtle,
@@ -102,6 +105,7 @@ class IngestedFileAdmin(ReadOnlyAdmin):
     )
     search_fields = ("tenant_id", "path")
     search_help_text = "A tenant, or a file's whole path"
+    actions_list: ClassVar = ["upload_file"]
     change_form_template = "admin/ingestion/ingestedfile/change_form.html"
     fieldsets = (
         (
@@ -170,6 +174,19 @@ class IngestedFileAdmin(ReadOnlyAdmin):
         by_path = queryset.filter(path=term)
         return queryset.filter(tenant_id=term) | by_path, False
 
+    # --- Uploads ----------------------------------------------------------------------
+
+    def has_upload_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may send files."""
+        return may_upload(request)
+
+    @link_action(
+        description="Upload a file", permissions=["upload"], icon="upload_file"
+    )
+    def upload_file(self, request: HttpRequest) -> HttpResponseRedirect:
+        """Lead to the page that takes a file."""
+        return HttpResponseRedirect(reverse("admin:ingestion_ingestedfile_upload"))
+
     # --- Pages ------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
@@ -184,6 +201,11 @@ class IngestedFileAdmin(ReadOnlyAdmin):
             for decision in DECISIONS
         ]
         return [
+            path(
+                "upload/",
+                opening_scopes(wrap(partial(upload, self))),
+                name=f"{name}_upload",
+            ),
             path(
                 "<int:file_id>/download/<str:what>/",
                 wrap(self.download),
