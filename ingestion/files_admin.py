@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Any, ClassVar, Final
 
 from django.contrib import admin, messages
@@ -29,10 +28,11 @@ from unfold.contrib.filters.admin import (
 )
 
 from ingestion import file_tables, storage
+from ingestion.downloads import ORIGINAL, download_of
 from ingestion.filters_admin import SourceFilter
 from ingestion.models import IngestedFile
 from ingestion.quarantine_admin import DECISIONS, decide, may_decide
-from ingestion.selectors import ARTIFACTS, Artifact, NoArtifactError, artifact_path
+from ingestion.selectors import Artifact, NoArtifactError
 from ingestion.upload_admin import may_upload, upload
 from jobs import timeline
 from tenants.adminkit import (
@@ -48,6 +48,8 @@ from tenants.adminkit import (
 )
 from tenants.wording import age
 
+#: What it takes to download the original; the rest takes the right to see rows.
+_RIGHTS: Final = {ORIGINAL: "ingestion.download_ingestedfile"}
 _TONES: Final = {
     "received": "queued",
     "validating": "running",
@@ -218,33 +220,36 @@ class IngestedFileAdmin(ReadOnlyAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Offer to decide about a file in quarantine on its page."""
+        """Offer the original, and to decide about a file in quarantine, on its page."""
         file = kwargs.get("obj")
         is_quarantined = file is not None and file.state == "quarantined"
+        context["may_download"] = request.user.has_perm(_RIGHTS[ORIGINAL])
         context["may_decide"] = is_quarantined and may_decide(request)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def download(
         self, request: HttpRequest, file_id: int, what: str
     ) -> HttpResponseBase:
-        """Stream what the load of a file left; the key is the row's own."""
-        if not request.user.has_perm("ingestion.view_keptoutrow"):
+        """Lead to a link of the store, or stream; the key is the row's own."""
+        if not request.user.has_perm(_RIGHTS.get(what, "ingestion.view_keptoutrow")):
             raise PermissionDenied
         file = get_object_or_404(IngestedFile, pk=file_id)
         try:
-            key = artifact_path(file=file, artifact=ARTIFACTS[what])
-        except (KeyError, NoArtifactError):
+            download = download_of(file, what)
+        except NoArtifactError:
             raise Http404 from None
-        store = storage.store()
         try:
-            item = store.stat(key)
-        except storage.ObjectMissingError:
-            return self._unreadable(request, file_id, f"The store has no {key}.")
+            item = download.found()
+        except storage.ObjectMissingError as error:
+            return self._unreadable(request, file_id, f"The store has no {error}.")
         except storage.StoreUnavailableError as error:
             return self._unreadable(request, file_id, f"Unable to read it: {error}")
-        disposition = content_disposition_header(True, PurePosixPath(key).name)
+        link = download.link()
+        if link is not None:
+            return HttpResponseRedirect(link)
+        disposition = content_disposition_header(True, download.name)
         return StreamingHttpResponse(
-            store.blocks(item, 0),
+            storage.store().blocks(item, 0),
             content_type="application/octet-stream",
             headers={
                 "Content-Disposition": disposition or "attachment",

@@ -4,8 +4,8 @@ The store is written before any transaction is open. What ends in between leaves
 that no job names, and no job without its file.
 """
 
-import secrets
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import BinaryIO, Final
 
 from ingestion.profiles import source_for
@@ -84,7 +84,7 @@ def _reserved(*, tenant: str, name: str, size: int, now: datetime) -> str:
         if store().reserve(upload.key):
             return upload.path
         stem, dot, rest = name.partition(".")
-        path = f"{folder}/{stem}-{secrets.token_hex(3)}{dot}{rest}"
+        path = f"{folder}/{stem}-{token_hex(3)}{dot}{rest}"
     raise PathTakenError(f"No free path for {name} was found; try again.")
 
 

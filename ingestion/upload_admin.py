@@ -12,7 +12,7 @@ from typing import Any, Final
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -76,7 +76,7 @@ class UploadForm(forms.Form):
     def flaws(self) -> list[tuple[str, str]]:
         """Return the input, or "", and the text of each error."""
         return [
-            ("" if name == forms.forms.NON_FIELD_ERRORS else name, text)
+            ("" if name == NON_FIELD_ERRORS else name, str(text))
             for name, texts in self.errors.items()
             for text in texts
         ]

@@ -39,9 +39,10 @@ def tenant(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> Non
 
 
 def bring(name: str = "upi.csv", content: bytes = FILE, **changes: Any) -> Job:
-    values = {"tenant": "t1", "source": "UPI", "size": len(content), "now": NOW}
-    values |= changes
-    return incoming.file_bring(name=name, content=io.BytesIO(content), **values)
+    values: dict[str, Any] = {"tenant": "t1", "source": "UPI", "now": NOW, **changes}
+    return incoming.file_bring(
+        name=name, content=io.BytesIO(content), size=len(content), **values
+    )
 
 
 def test_it_is_put_by_its_day_and_loaded():
@@ -125,7 +126,7 @@ def test_where_no_free_path_is_found_nothing_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ):
     bring("a.csv")
-    monkeypatch.setattr(incoming.secrets, "token_hex", lambda _: "abc")
+    monkeypatch.setattr(incoming, "token_hex", lambda _: "abc")
     bring("a.csv", b"second")
     with pytest.raises(PathTakenError):
         bring("a.csv", b"third")
