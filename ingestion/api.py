@@ -1,11 +1,11 @@
 """The HTTP API of ingestion: enqueue the load of a stored file, fetch what it left."""
 
-from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
+from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework.exceptions import APIException, NotFound
@@ -15,12 +15,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from ingestion.downloads import Download, artifact_download
 from ingestion.payloads import IngestPayload
 from ingestion.selectors import Artifact, NoArtifactError, artifact_key
 from ingestion.storage import (
     ObjectChangedError,
     ObjectMissingError,
-    StoredObject,
     StoreUnavailableError,
     object_key,
     store,
@@ -129,7 +129,8 @@ class ArtifactView(APIView):
         """
         with tenant_scope(principal_of(request).tenant):
             key = self._key(job_id)
-        return send(self.artifact, key, name=f"{self.artifact}-{job_id}")
+        name = f"{self.artifact}-{job_id}"
+        return send(artifact_download(self.artifact, key, name=name))
 
     def _key(self, job_id: str) -> str:
         try:
@@ -138,39 +139,26 @@ class ArtifactView(APIView):
             raise NotFound(str(error)) from None
 
 
-def send(artifact: Artifact, key: str, *, name: str) -> StreamingHttpResponse:
-    """Return a file of the store as a download of that name; call it outside a scope.
+def send(download: Download) -> StreamingHttpResponse:
+    """Return an object of the store as a download; call it outside a scope.
 
     A slow reader must not hold a transaction open. Raises NotFound and StoreAwayError.
     """
-    item, blocks = _open(key)
-    file_name = f"{name}{PurePosixPath(key).suffix}"
-    return StreamingHttpResponse(
-        blocks,
-        content_type=artifact.content_type,
-        headers={
-            "Content-Disposition": f'attachment; filename="{file_name}"',
-            "Content-Length": str(item.size),
-        },
-    )
-
-
-def _open(key: str) -> tuple[StoredObject, Iterator[bytes]]:
-    """Return an object and its blocks, the first one read: it may still be refused."""
     try:
-        item = store().stat(key)
-        blocks = store().blocks(item, 0)
-        first = next(blocks, b"")
+        item, blocks = download.opened()
     except ObjectMissingError:
         raise NotFound("The store no longer has this file.") from None
     except (ObjectChangedError, StoreUnavailableError) as error:
         raise StoreAwayError from error
-    return item, _joined(first, blocks)
-
-
-def _joined(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
+    disposition = content_disposition_header(True, download.name)
+    return StreamingHttpResponse(
+        blocks,
+        content_type=download.content_type,
+        headers={
+            "Content-Disposition": disposition or "attachment",
+            "Content-Length": str(item.size),
+        },
+    )
 
 
 def _described(artifact: Artifact) -> Any:

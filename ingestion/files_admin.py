@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -29,22 +28,28 @@ from unfold.contrib.filters.admin import (
 )
 
 from ingestion import file_tables, storage
+from ingestion.downloads import ORIGINAL, download_of
 from ingestion.filters_admin import SourceFilter
 from ingestion.models import IngestedFile
 from ingestion.quarantine_admin import DECISIONS, decide, may_decide
-from ingestion.selectors import ARTIFACTS, Artifact, NoArtifactError, artifact_path
+from ingestion.selectors import Artifact, NoArtifactError
+from ingestion.upload_admin import may_upload, upload
 from jobs import timeline
 from tenants.adminkit import (
     ReadOnlyAdmin,
     change_url,
+    link_action,
     moment,
     mono,
+    opening_scopes,
     pill,
     row_link,
     subtle,
 )
 from tenants.wording import age
 
+#: What it takes to download the original; the rest takes the right to see rows.
+_RIGHTS: Final = {ORIGINAL: "ingestion.download_ingestedfile"}
 _TONES: Final = {
     "received": "queued",
     "validating": "running",
@@ -102,6 +107,7 @@ class IngestedFileAdmin(ReadOnlyAdmin):
     )
     search_fields = ("tenant_id", "path")
     search_help_text = "A tenant, or a file's whole path"
+    actions_list: ClassVar = ["upload_file"]
     change_form_template = "admin/ingestion/ingestedfile/change_form.html"
     fieldsets = (
         (
@@ -170,6 +176,19 @@ class IngestedFileAdmin(ReadOnlyAdmin):
         by_path = queryset.filter(path=term)
         return queryset.filter(tenant_id=term) | by_path, False
 
+    # --- Uploads ----------------------------------------------------------------------
+
+    def has_upload_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may send files."""
+        return may_upload(request)
+
+    @link_action(
+        description="Upload a file", permissions=["upload"], icon="upload_file"
+    )
+    def upload_file(self, request: HttpRequest) -> HttpResponseRedirect:
+        """Lead to the page that takes a file."""
+        return HttpResponseRedirect(reverse("admin:ingestion_ingestedfile_upload"))
+
     # --- Pages ------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
@@ -185,6 +204,11 @@ class IngestedFileAdmin(ReadOnlyAdmin):
         ]
         return [
             path(
+                "upload/",
+                opening_scopes(wrap(partial(upload, self))),
+                name=f"{name}_upload",
+            ),
+            path(
                 "<int:file_id>/download/<str:what>/",
                 wrap(self.download),
                 name=f"{name}_download",
@@ -196,33 +220,36 @@ class IngestedFileAdmin(ReadOnlyAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Offer to decide about a file in quarantine on its page."""
+        """Offer the original, and to decide about a file in quarantine, on its page."""
         file = kwargs.get("obj")
         is_quarantined = file is not None and file.state == "quarantined"
+        context["may_download"] = request.user.has_perm(_RIGHTS[ORIGINAL])
         context["may_decide"] = is_quarantined and may_decide(request)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def download(
         self, request: HttpRequest, file_id: int, what: str
     ) -> HttpResponseBase:
-        """Stream what the load of a file left; the key is the row's own."""
-        if not request.user.has_perm("ingestion.view_keptoutrow"):
+        """Lead to a link of the store, or stream; the key is the row's own."""
+        if not request.user.has_perm(_RIGHTS.get(what, "ingestion.view_keptoutrow")):
             raise PermissionDenied
         file = get_object_or_404(IngestedFile, pk=file_id)
         try:
-            key = artifact_path(file=file, artifact=ARTIFACTS[what])
-        except (KeyError, NoArtifactError):
+            download = download_of(file, what)
+        except NoArtifactError:
             raise Http404 from None
-        store = storage.store()
         try:
-            item = store.stat(key)
-        except storage.ObjectMissingError:
-            return self._unreadable(request, file_id, f"The store has no {key}.")
+            item = download.found()
+        except storage.ObjectMissingError as error:
+            return self._unreadable(request, file_id, f"The store has no {error}.")
         except storage.StoreUnavailableError as error:
             return self._unreadable(request, file_id, f"Unable to read it: {error}")
-        disposition = content_disposition_header(True, PurePosixPath(key).name)
+        link = download.link()
+        if link is not None:
+            return HttpResponseRedirect(link)
+        disposition = content_disposition_header(True, download.name)
         return StreamingHttpResponse(
-            store.blocks(item, 0),
+            storage.store().blocks(item, 0),
             content_type="application/octet-stream",
             headers={
                 "Content-Disposition": disposition or "attachment",

@@ -4,6 +4,8 @@ import re
 from typing import Final
 
 from django.http import StreamingHttpResponse
+from django.urls import reverse
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import NotFound
@@ -11,20 +13,24 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from ingestion.api import CsvNegotiation, send
+from ingestion.api import CsvNegotiation, StoreAwayError, send
+from ingestion.downloads import (
+    LINK_LIFETIME,
+    ORIGINAL,
+    WHATS,
+    Download,
+    download_of,
+    downloads_of,
+)
 from ingestion.files_serializers import (
+    DownloadLinksOutput,
     FileDetailOutput,
     FilePageOutput,
     FilesQuery,
 )
 from ingestion.models import IngestedFile
-from ingestion.selectors import (
-    ARTIFACTS,
-    NoArtifactError,
-    UnknownFileError,
-    artifact_path,
-    file_get,
-)
+from ingestion.selectors import NoArtifactError, UnknownFileError, file_get
+from ingestion.storage import ObjectMissingError, StoreUnavailableError
 from tenants.auth import principal_of
 from tenants.scoping import tenant_scope
 
@@ -76,20 +82,20 @@ class FileView(APIView):
 
 
 class FileArtifactView(APIView):
-    """Download a file that a load left."""
+    """Download the original of a file, or what its load left."""
 
     http_method_names = ["get", "head"]
     content_negotiation_class = CsvNegotiation
 
     @extend_schema(
         operation_id="file_artifact",
-        summary="Download what the load of a file left",
+        summary="Download the original of a file, or what its load left",
         tags=_TAGS,
         parameters=[
             OpenApiParameter(
                 "artifact",
                 location="path",
-                enum=list(ARTIFACTS),
+                enum=list(WHATS),
             )
         ],
         responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
@@ -100,18 +106,62 @@ class FileArtifactView(APIView):
         """Send it as it lies in the store, as the download from the job does.
 
         This one is there for good, and a job may be pruned. 404 where the load left no
-        such file, and for files of other tenants.
+        such file, where the original was replaced since, and for files of other
+        tenants.
         """
-        wanted = ARTIFACTS.get(artifact)
         with tenant_scope(principal_of(request).tenant):
             file = file_or_404(file_id)
-            try:
-                if wanted is None:
-                    raise NoArtifactError("A load leaves no such file.")
-                key = artifact_path(file=file, artifact=wanted)
-            except NoArtifactError as error:
-                raise NotFound(str(error)) from None
-        return send(wanted, key, name=f"{wanted}-{file.pk}")
+        try:
+            return send(download_of(file, artifact))
+        except NoArtifactError as error:
+            raise NotFound(str(error)) from None
+
+
+class FileLinksView(APIView):
+    """Give links for downloads."""
+
+    http_method_names = ["get", "head"]
+
+    @extend_schema(
+        operation_id="file_links",
+        summary="Get short-lived links for the downloads of a file",
+        tags=_TAGS,
+        responses=DownloadLinksOutput,
+    )
+    def get(self, request: Request, file_id: str) -> Response:
+        """Return where to fetch the original, and whatever the load left.
+
+        A store that is a server of its own hands them out itself: such a link needs no
+        key and is good until `expires_at`. Otherwise it is a path of this server.
+        """
+        with tenant_scope(principal_of(request).tenant):
+            file = file_or_404(file_id)
+        now = timezone.now()
+        try:
+            links = {what: each.link() for what, each in _there(file).items()}
+        except StoreUnavailableError as error:
+            raise StoreAwayError from error
+        is_outside = all(links.values())
+        told = {
+            what: link or reverse("file-artifact", args=[file.pk, what])
+            for what, link in links.items()
+        }
+        expires = now + LINK_LIFETIME if told and is_outside else None
+        body = DownloadLinksOutput({"links": told, "expires_at": expires})
+        return Response(body.data, headers={"Cache-Control": "no-store"})
+
+
+def _there(file: IngestedFile) -> dict[str, Download]:
+    """Return the downloads of a file, without an original that is gone or replaced.
+
+    Raises StoreUnavailableError.
+    """
+    found = downloads_of(file)
+    try:
+        found[ORIGINAL].found()
+    except ObjectMissingError:
+        del found[ORIGINAL]
+    return found
 
 
 def file_or_404(text: str) -> IngestedFile:

@@ -115,6 +115,10 @@ class FileLinksOutput(serializers.Serializer[Any]):
     same_as = serializers.CharField(
         required=False, help_text="The file with the same content that came before."
     )
+    downloads = serializers.CharField(
+        help_text="Short-lived links for what follows, straight from the store."
+    )
+    original = serializers.CharField(help_text="The file as it came.")
     rejects = serializers.CharField(required=False)
     conflicts = serializers.CharField(required=False)
     flags = serializers.CharField(required=False)
@@ -157,7 +161,11 @@ class FileOutput(serializers.Serializer[IngestedFile]):
 
     def get_links(self, file: IngestedFile) -> FileLinksOutput:
         """Return the paths of what belongs to the file."""
-        links = {"self": reverse("file", args=[file.pk])}
+        links = {
+            "self": reverse("file", args=[file.pk]),
+            "downloads": reverse("file-links", args=[file.pk]),
+            "original": reverse("file-artifact", args=[file.pk, "original"]),
+        }
         if file.job_id is not None:
             links["job"] = reverse("job", args=[file.job_id])
         if file.same_as_id is not None:
@@ -240,4 +248,18 @@ class FilePageOutput(serializers.Serializer[Any]):
     results = FileOutput(many=True)
     next = serializers.CharField(
         allow_null=True, help_text="Path of the next page, with the same filters."
+    )
+
+
+class DownloadLinksOutput(serializers.Serializer[Any]):
+    """Where the downloads of a file are."""
+
+    links = serializers.DictField(
+        child=serializers.CharField(),
+        help_text="By what it is: `original`, `rejects`, `conflicts`, `flags`, "
+        "`corrections`, `summary`; those that there are. An address, or a path of this "
+        "server.",
+    )
+    expires_at = MomentField(
+        allow_null=True, help_text="Null for paths, which need the key."
     )

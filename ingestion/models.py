@@ -132,7 +132,9 @@ class IngestedFile(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         permissions: ClassVar = [
-            ("release_ingestedfile", "Can release and refuse quarantined files")
+            ("release_ingestedfile", "Can release and refuse quarantined files"),
+            ("upload_ingestedfile", "Can upload files"),
+            ("download_ingestedfile", "Can download originals of files"),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(

@@ -112,6 +112,13 @@ class Store(Protocol):
         """
         ...
 
+    def reserve(self, key: str) -> bool:
+        """Make an empty object if there is none; returns whether there was none.
+
+        Of several at one moment one is told so. Raises StoreUnavailableError.
+        """
+        ...
+
     def upload_form(
         self, key: str, *, size: int, content_type: str, seconds: int
     ) -> Form | None:

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from typing import Any, BinaryIO, Final
 
@@ -100,6 +100,21 @@ class S3Store:
         one_by_one = TransferConfig(use_threads=content.seekable())
         with _translated(key):
             self.client.upload_fileobj(content, self.bucket, key, Config=one_by_one)
+
+    def reserve(self, key: str) -> bool:
+        """Put nothing, on the condition that there is nothing; see Store.
+
+        A store that does not know the condition only has the look before it.
+        """
+        with suppress(ObjectMissingError):
+            self.stat(key)
+            return False
+        try:
+            with _translated(key):
+                self.client.put_object(Bucket=self.bucket, Key=key, IfNoneMatch="*")
+        except ObjectChangedError:
+            return False
+        return True
 
     def upload_form(
         self, key: str, *, size: int, content_type: str, seconds: int

@@ -98,6 +98,18 @@ class FolderStore:
         except OSError as error:
             raise StoreUnavailableError(str(error)) from error
 
+    def reserve(self, key: str) -> bool:
+        """Open the file as a new one; see Store."""
+        try:
+            target = self._path(key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.open("xb").close()
+        except (FileExistsError, ObjectMissingError):
+            return False
+        except OSError as error:
+            raise StoreUnavailableError(str(error)) from error
+        return True
+
     def upload_form(self, key: str, **_: Any) -> None:
         """Return None: a folder answers nobody; see Store."""
 

@@ -81,17 +81,25 @@ class Upload:
         return cls(tenant, path, size, datetime.fromtimestamp(expires, UTC))
 
 
+def upload_path(*, tenant: str, path: str) -> str:
+    """Return a path below the tenant's prefix at which people may put files.
+
+    Raises UnsafePathError.
+    """
+    relative = object_key(tenant, path).removeprefix(f"tenants/{tenant}/")
+    if relative.partition("/")[0] in FOLDERS and "/" in relative:
+        raise UnsafePathError("That folder is kept for what loads leave behind.")
+    if "${" in relative:
+        raise UnsafePathError("The path holds '${', which stores give a meaning.")
+    return relative
+
+
 def upload_begin(*, tenant: str, path: str, size: int, now: datetime) -> Upload:
     """Allow a tenant to put a file of that size at a path below its own prefix.
 
     Raises UnsafePathError or UploadTooLargeError.
     """
-    key = object_key(tenant, path)
-    relative = key.removeprefix(f"tenants/{tenant}/")
-    if relative.partition("/")[0] in FOLDERS and "/" in relative:
-        raise UnsafePathError("That folder is kept for what loads leave behind.")
-    if "${" in relative:
-        raise UnsafePathError("The path holds '${', which stores give a meaning.")
+    relative = upload_path(tenant=tenant, path=path)
     if size > settings.UPLOAD_MAX_BYTES:
         most = settings.UPLOAD_MAX_BYTES
         raise UploadTooLargeError(f"A file may have {most:,} bytes at most.")

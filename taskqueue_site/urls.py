@@ -12,7 +12,7 @@ from ingestion.api import (
     RejectsView,
     SummaryView,
 )
-from ingestion.files_api import FileArtifactView, FilesView, FileView
+from ingestion.files_api import FileArtifactView, FileLinksView, FilesView, FileView
 from ingestion.uploads_api import UploadsView, UploadView
 from jobs.api import CancelJobView, EnqueueSleepView, JobsView, JobView
 from jobs.dead_letters_api import (
@@ -63,6 +63,7 @@ urlpatterns = [
     path(f"{_LETTER}/restore", RestoreView.as_view(), name="dead-letter-restore"),
     path("v1/files", FilesView.as_view(), name="files"),
     path("v1/files/<str:file_id>", FileView.as_view(), name="file"),
+    path("v1/files/<str:file_id>/links", FileLinksView.as_view(), name="file-links"),
     path(
         "v1/files/<str:file_id>/<str:artifact>",
         FileArtifactView.as_view(),

@@ -82,6 +82,8 @@ def test_a_loaded_file(owner: APIClient, ingest: Ingest):
     names = ("rejects", "conflicts", "corrections", "summary")
     assert found["links"] == {
         "self": own,
+        "downloads": f"{own}/links",
+        "original": f"{own}/original",
         "job": f"/jobs/{job.pk}",
         **{name: f"{own}/{name}" for name in names},
     }

@@ -125,7 +125,7 @@ def test_the_description_is_served_and_valid(visitor: Client, settings: Any):
         *("/jobs/{job_id}/flags", "/jobs/{job_id}/corrections"),
         *("/jobs/{job_id}/summary", "/v1/files", "/v1/files/{file_id}"),
         *("/v1/uploads", "/v1/uploads/{token}"),
-        "/v1/files/{file_id}/{artifact}",
+        *("/v1/files/{file_id}/{artifact}", "/v1/files/{file_id}/links"),
         *("/jobs/{job_id}/cancel", "/v1/dead-letters", "/v1/dead-letters/groups"),
         *("/v1/dead-letters/retry", "/v1/dead-letters/discard"),
         *("/v1/dead-letters/{job_id}", "/v1/dead-letters/{job_id}/retry"),
