@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("ingestion", "0010_dialect_profiles"),
+        ("ingestion", "0011_file_permissions"),
         ("tenants", "0005_retention"),
     ]
 
