@@ -115,6 +115,7 @@ class IngestedFileAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     ("path", "state_pill"),
+                    "original_link",
                     ("progress", "decided"),
                     ("tenant", "source"),
                     ("job_link", "quarantine_job_link"),
@@ -217,13 +218,20 @@ class IngestedFileAdmin(ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave the original out for those who may not download it."""
+        if request.user.has_perm(_RIGHTS[ORIGINAL]):
+            return self.fieldsets
+        title, options = self.fieldsets[0]
+        fields = tuple(each for each in options["fields"] if each != "original_link")
+        return ((title, {**options, "fields": fields}), *self.fieldsets[1:])
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Offer the original, and to decide about a file in quarantine, on its page."""
+        """Offer to decide about a file in quarantine on its page."""
         file = kwargs.get("obj")
         is_quarantined = file is not None and file.state == "quarantined"
-        context["may_download"] = request.user.has_perm(_RIGHTS[ORIGINAL])
         context["may_decide"] = is_quarantined and may_decide(request)
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -296,6 +304,13 @@ class IngestedFileAdmin(ReadOnlyAdmin):
     def size_text(self, file: IngestedFile) -> str:
         """Return the size for people."""
         return filesizeformat(file.size)
+
+    @admin.display(description="Original")
+    def original_link(self, file: IngestedFile) -> SafeString:
+        """Return a link to the file as it came."""
+        url = reverse("admin:ingestion_ingestedfile_download", args=[file.pk, ORIGINAL])
+        text = "Download the file as it came"
+        return format_html('<a class="dtq-link" href="{}">{}</a>', url, text)
 
     @admin.display(description="Content")
     def digest(self, file: IngestedFile) -> SafeString:

@@ -1,10 +1,13 @@
 """The admin's page that takes a file for a tenant."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
 from django.db import connection
@@ -20,6 +23,7 @@ from tenants.scoping import all_tenants
 from tests.arrange import make_admin, make_tenant, run
 from tests.integration.forms import form_of
 from tests.integration.ingesting import counts, row, text
+from tests.integration.web import gunicorn
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -211,6 +215,47 @@ def test_a_file_of_the_same_name_is_kept_beside(browser: Client):
     assert first != second
     item = store().stat(f"tenants/t1/{first}")
     assert b"".join(store().blocks(item, 0)) == b"one"
+
+
+@folder_only
+@pytest.mark.parametrize("cut", [1000, 3_000_000])
+def test_a_body_that_breaks_off_brings_nothing(
+    browser: Client, store_url: str, tmp_path: Path, cut: int
+):
+    boundary = "xyz"
+    page = browser.get(PAGE)
+    fields = {"tenant": "t1", "source": "UPI"}
+    fields["csrfmiddlewaretoken"] = form_of(page.content.decode())[
+        "csrfmiddlewaretoken"
+    ]
+    head = "".join(
+        f"--{boundary}\r\nContent-Disposition: form-data; "
+        f'name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    head += (
+        f"--{boundary}\r\nContent-Disposition: form-data; "
+        'name="file"; filename="a.csv"\r\n\r\n'
+    )
+    with gunicorn(tmp_path, STORAGE_URL=store_url, SECRET_KEY=settings.SECRET_KEY) as u:
+        parts = urlsplit(u)
+        cookies = "; ".join(
+            f"{name}={each.value}" for name, each in browser.cookies.items()
+        )
+        request = (
+            f"POST {PAGE} HTTP/1.1\r\nHost: {parts.netloc}\r\nCookie: {cookies}\r\n"
+            f"Content-Type: multipart/form-data; boundary={boundary}\r\n"
+            "X-Requested-With: XMLHttpRequest\r\n"
+            f"Content-Length: {2 * cut}\r\n\r\n{head}"
+        )
+        with socket.create_connection((parts.hostname, parts.port)) as line:
+            line.sendall(request.encode() + b"x" * cut)
+            line.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: line.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400 "), answer[:500]
+    assert jobs() == []
+    assert not (tmp_path / "tenants").exists()
+    assert "Traceback" not in (tmp_path / "web.log").read_text()
 
 
 # --- Who may --------------------------------------------------------------------------
