@@ -40,7 +40,6 @@ from tenants.adminkit import (
     change_url,
     link_action,
     moment,
-    mono,
     opening_scopes,
     pill,
     row_link,
@@ -315,7 +314,8 @@ class IngestedFileAdmin(ReadOnlyAdmin):
     @admin.display(description="Content")
     def digest(self, file: IngestedFile) -> SafeString:
         """Return the digest of its content."""
-        return mono(file.content_digest or "–")
+        text = file.content_digest or "–"
+        return format_html('<span class="dtq-mono dtq-breakable">{}</span>', text)
 
     @admin.display(description="Received")
     def created(self, file: IngestedFile) -> str:
