@@ -12,7 +12,7 @@ from ingestion.sources.base import Row
 #: What stands for NULL; no text of a row may be this one.
 NULL: Final = "\x02"
 COLUMNS: Final = (
-    *("line", "txn_id", "source_txn_id", "reference_id", "account_id"),
+    *("txn_id", "source_txn_id", "reference_id", "account_id"),
     *("counterparty_account", "vpa_or_ifsc", "amount", "currency", "status"),
     *("direction", "txn_timestamp", "row_hash", "raw_row"),
 )
@@ -24,15 +24,16 @@ _ESCAPES: Final = str.maketrans(
 
 def copy_text(rows: Iterable[Row]) -> bytes:
     """Return the rows as one COPY stream in UTF-8, in the order of `COLUMNS`."""
-    return "".join(map(_line, rows)).encode()
+    # One text of all lines would take four bytes a character for a single emoji.
+    return b"".join(map(str.encode, map(_line, rows)))
 
 
 def _line(row: Row) -> str:
-    line, txn_id, source_id, reference, account, other, place, amount = row[:8]
+    txn_id, source_id, reference, account, other, place, amount = row[1:8]
     currency, status, direction, moment, raw_row, digest = row[8:14]
     # One format, and texts by `!s`: what a row costs here is nearly all of it.
     head = (
-        f"{line}\t{txn_id}\t{source_id}\t{NULL if reference is None else reference}\t"
+        f"{txn_id}\t{source_id}\t{NULL if reference is None else reference}\t"
         f"{NULL if account is None else account}\t{NULL if other is None else other}\t"
         f"{NULL if place is None else place}\t{amount!s}\t{currency}\t{status}\t"
         f"{direction}\t{moment!s}\t"
@@ -46,7 +47,7 @@ def _line(row: Row) -> str:
 
 def _careful(row: Row) -> str:
     fields = [
-        *(str(row.line), row.txn_id, row.source_txn_id, row.reference_id),
+        *(row.txn_id, row.source_txn_id, row.reference_id),
         *(row.account_id, row.counterparty_account, row.vpa_or_ifsc, str(row.amount)),
         *(row.currency, row.status, row.direction, str(row.txn_timestamp)),
         *(f"\\x{row.row_hash.hex()}", row.raw_row),

@@ -2,12 +2,14 @@
 
 COPY cannot write to a table behind row-level security, so rows go to a temporary stage
 first. Rows are inserted in the order of their ids, so that two files loaded at the same
-time lock in the same order and cannot deadlock.
+time lock in the same order and cannot deadlock. Of several rows with one id the first
+in the file wins.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass
+from operator import itemgetter
 from typing import Any
 
 from django.db import connection
@@ -18,7 +20,7 @@ from ingestion.sources.base import Reject, Row
 
 _STAGE = """
 CREATE TEMPORARY TABLE IF NOT EXISTS ingest_stage (
-    line bigint, txn_id text, source_txn_id text, reference_id text, account_id text,
+    txn_id text, source_txn_id text, reference_id text, account_id text,
     counterparty_account text, vpa_or_ifsc text, amount numeric, currency text,
     status text, direction text, txn_timestamp timestamptz, row_hash bytea,
     raw_row jsonb
@@ -26,30 +28,35 @@ CREATE TEMPORARY TABLE IF NOT EXISTS ingest_stage (
 """
 _COPY = f"COPY ingest_stage ({', '.join(COLUMNS)}) FROM STDIN (NULL E'{NULL}')"
 #: Bytes that the client hands to the server at once.
-_COPY_BYTES = 1 << 16
+_COPY_BYTES = 1 << 24
+_BY_ID = itemgetter(Row._fields.index("txn_id"))
 
-# Of several rows with one id the first in the file wins.
+# The stage is read in the order in which it was written, which is that of the ids.
+# Returns the ids that were there already.
 _INSERT = """
-INSERT INTO fintech_transactions (
-    tenant_id, source, file_id, txn_id, source_txn_id, reference_id, account_id,
-    counterparty_account, vpa_or_ifsc, amount, currency, status, direction,
-    txn_timestamp, raw_row, row_hash)
-SELECT DISTINCT ON (txn_id)
-    %(tenant)s, %(source)s, %(file)s, txn_id, source_txn_id, reference_id, account_id,
-    counterparty_account, vpa_or_ifsc, amount, currency, status, direction,
-    txn_timestamp, raw_row, row_hash
-FROM ingest_stage ORDER BY txn_id, line
-ON CONFLICT (tenant_id, txn_id) DO NOTHING
+WITH inserted AS (
+    INSERT INTO fintech_transactions (
+        tenant_id, source, file_id, txn_id, source_txn_id, reference_id, account_id,
+        counterparty_account, vpa_or_ifsc, amount, currency, status, direction,
+        txn_timestamp, raw_row, row_hash)
+    SELECT
+        %(tenant)s, %(source)s, %(file)s, txn_id, source_txn_id, reference_id,
+        account_id, counterparty_account, vpa_or_ifsc, amount, currency, status,
+        direction, txn_timestamp, raw_row, row_hash
+    FROM ingest_stage
+    ON CONFLICT (tenant_id, txn_id) DO NOTHING
+    RETURNING txn_id)
+SELECT s.txn_id FROM ingest_stage s
+WHERE NOT EXISTS (SELECT FROM inserted i WHERE i.txn_id = s.txn_id)
 """
 
 # A statement of its own: it sees what another load committed in the meantime. OFFSET 0
 # keeps the planner on the unique index while a new table has no statistics.
-_CONFLICTS = """
-SELECT line, txn_id, raw_row FROM ingest_stage s
-WHERE row_hash <> (
+_STORED = """
+SELECT wanted.txn_id, (
     SELECT t.row_hash FROM fintech_transactions t
-    WHERE t.tenant_id = %(tenant)s AND t.txn_id = s.txn_id OFFSET 0)
-ORDER BY line
+    WHERE t.tenant_id = %(tenant)s AND t.txn_id = wanted.txn_id OFFSET 0)
+FROM unnest(%(ids)s::text[]) AS wanted (txn_id)
 """
 
 _KEEP_OUT = """
@@ -101,10 +108,23 @@ def load(target: Target, rows: Sequence[Row], rejects: Sequence[Reject]) -> Coun
     )
 
 
-def _load_rows(
-    target: Target, rows: Sequence[Row]
-) -> tuple[int, list[tuple[int, str, str]]]:
-    values: dict[str, Any] = {
+def _load_rows(target: Target, rows: Sequence[Row]) -> tuple[int, list[Row]]:
+    """Insert what is new; return how many rows that is, and the conflicting ones."""
+    firsts = {row.txn_id: row for row in reversed(rows)}
+    known = _insert(target, sorted(firsts.values(), key=_BY_ID))
+    inserted = len(firsts) - len(known)
+    if inserted == len(rows):
+        return inserted, []
+    others = [
+        row for row in rows if row.txn_id in known or row is not firsts[row.txn_id]
+    ]
+    stored = _stored(target, {row.txn_id for row in others})
+    return inserted, [row for row in others if stored[row.txn_id] != row.row_hash]
+
+
+def _insert(target: Target, rows: Sequence[Row]) -> set[str]:
+    """Insert rows of different ids; return the ids that the tenant had already."""
+    values = {
         "tenant": target.tenant,
         "source": target.source,
         "file": target.file_id,
@@ -113,11 +133,15 @@ def _load_rows(
         cursor.execute(_STAGE)
         cursor.copy_expert(_COPY, io.BytesIO(copy_text(rows)), _COPY_BYTES)
         cursor.execute(_INSERT, values)
-        inserted = cursor.rowcount
-        if inserted == len(rows):
-            return inserted, []
-        cursor.execute(_CONFLICTS, values)
-        return inserted, list(cursor.fetchall())
+        return {txn_id for (txn_id,) in cursor.fetchall()}
+
+
+def _stored(target: Target, ids: Collection[str]) -> dict[str, bytes]:
+    """Return the hash of the row that is stored under each id."""
+    values = {"tenant": target.tenant, "ids": list(ids)}
+    with connection.cursor() as cursor:
+        cursor.execute(_STORED, values)
+        return {txn_id: bytes(row_hash) for txn_id, row_hash in cursor.fetchall()}
 
 
 def _keep_out_rejects(target: Target, rejects: Sequence[Reject]) -> None:
@@ -131,15 +155,13 @@ def _keep_out_rejects(target: Target, rejects: Sequence[Reject]) -> None:
     )
 
 
-def _keep_out_conflicts(
-    target: Target, conflicts: Sequence[tuple[int, str, str]]
-) -> None:
+def _keep_out_conflicts(target: Target, conflicts: Sequence[Row]) -> None:
     keep_out(
         target,
         KeptOutRow.Why.CONFLICTING,
         [
-            (line, "txn_id", "conflicting", txn, raw, None)
-            for line, txn, raw in conflicts
+            (row.line, "txn_id", "conflicting", row.txn_id, row.raw_row, None)
+            for row in conflicts
         ],
     )
 

@@ -9,7 +9,6 @@ leaves the interpreter free.
 import queue
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from zlib import crc32
@@ -26,8 +25,6 @@ from ingestion.sources.base import (
 
 #: A chunk of long rows ends here: its rows are all in memory at once.
 CHUNK_BYTES: Final = 4 * 1024 * 1024
-#: How often a reader that waits looks whether it is still wanted.
-_PATIENCE_SECONDS: Final = 0.2
 
 
 @dataclass(slots=True)
@@ -90,15 +87,16 @@ def _deal(chunk: Chunk, record: Record) -> None:
 
 
 class Ahead:
-    """Hands out chunks while a thread prepares the next one.
+    """Hands out chunks while a thread prepares the next one, and no further.
 
     What goes wrong in the thread is raised where the chunk would have come. To be
-    entered; when it is left the thread has ended.
+    entered; when it is left the thread has ended, and what it read ahead is lost.
     """
 
     def __init__(self, found: Iterator[Chunk]) -> None:
         self._found = found
-        self._ready: queue.Queue[Chunk | BaseException | None] = queue.Queue(maxsize=1)
+        self._ready: queue.Queue[Chunk | BaseException | None] = queue.Queue()
+        self._wanted = threading.Semaphore()
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._prepare, daemon=True)
 
@@ -110,27 +108,22 @@ class Ahead:
     def __exit__(self, *_: object) -> None:
         """Stop reading."""
         self._left.set()
+        self._wanted.release()
         self._thread.join()
 
     def _hand_out(self) -> Iterator[Chunk]:
         while (item := self._ready.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
+            self._wanted.release()
             yield item
 
     def _prepare(self) -> None:
         try:
-            for chunk in self._found:
-                self._put(chunk)
-                if self._left.is_set():
+            while self._wanted.acquire() and not self._left.is_set():
+                chunk = next(self._found, None)
+                self._ready.put(chunk)
+                if chunk is None:
                     return
-            self._put(None)
         except BaseException as error:  # noqa: BLE001 - raised where it is awaited
-            self._put(error)
-
-    def _put(self, item: Chunk | BaseException | None) -> None:
-        """Wait for room, as long as somebody wants what is read."""
-        while not self._left.is_set():
-            with suppress(queue.Full):
-                self._ready.put(item, timeout=_PATIENCE_SECONDS)
-                return
+            self._ready.put(error)

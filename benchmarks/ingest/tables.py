@@ -81,7 +81,7 @@ def prepare() -> None:
         run(_QUOTA, tenant=TENANT)
 
 
-def load(name: str, *, loaders: int, alone: bool = False, **environ: str) -> Loaded:
+def load(name: str, *, loaders: int, alone: bool = True, **environ: str) -> Loaded:
     """Load a stored file in a process of its own; see its options."""
     cpu = server_cpu()
     command = [sys.executable, "-m", "benchmarks.ingest.worker", name]

@@ -32,6 +32,7 @@ def main() -> None:
     os.environ["INGEST_LOADERS"] = str(options.loaders)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskqueue_site.settings")
     django.setup()
+    _prepare()
     if options.alone:
         threading.Thread(target=_say_that_nobody_waits, daemon=True).start()
     print(json.dumps(load(options.path, options.job)))
@@ -77,6 +78,12 @@ def enqueue(path: str) -> UUID:
         tenant_id=TENANT, kind="ingest", payload=payload, now=timezone.now()
     )
     return job.pk
+
+
+def _prepare() -> None:
+    from jobs.collector import collect_seldom
+
+    collect_seldom()
 
 
 class _Breaks(logging.Handler):

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
+from json.encoder import encode_basestring
 from typing import Any, NamedTuple, Protocol, Self
 from unicodedata import is_normalized, normalize
 
@@ -408,28 +409,15 @@ def raw_json(values: Any) -> str:
 
 
 class RawRow:
-    """Writes the `raw_row` of a file's rows: its columns with their texts as given.
-
-    Rows whose texts need no escape, which are nearly all, go through a format.
-    """
+    """Writes the `raw_row` of a file's rows: its columns with their texts as given."""
 
     def __init__(self, header: Sequence[str]) -> None:
-        self._header = tuple(header)
         names = (raw_json(name).replace("%", "%%") for name in header)
-        self._format = "{" + ",".join(f'{name}:"%s"' for name in names) + "}"
-        self._quotes = self._format.count('"')
-        self._backslashes = self._format.count("\\")
+        self._format = "{" + ",".join(f"{name}:%s" for name in names) + "}"
 
     def json(self, cells: Sequence[str]) -> str:
         """Return the JSON object of one row, whose cells are as many as the columns."""
-        text = self._format % tuple(cells)
-        if (
-            text.isprintable()
-            and text.count('"') == self._quotes
-            and text.count("\\") == self._backslashes
-        ):
-            return text
-        return raw_json(dict(zip(self._header, cells, strict=True)))
+        return self._format % tuple(map(encode_basestring, cells))
 
 
 def row_hash(version: str, *canonical: str) -> bytes:

@@ -238,6 +238,8 @@ class RecordReader:
 
     def _clean(self, line: int, fields: list[str]) -> Outcome:
         """Return `fields`, or a reject that names the first with unusable bytes."""
+        if not _UNUSABLE.search("".join(fields)):
+            return fields
         for index, value in enumerate(fields):
             if match := _UNUSABLE.search(value):
                 nul = match[0] == "\0"
