@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-#: Characters of an account's tail; the index over accounts keeps so many.
-TAIL: Final = 4
-
 HELP: Final = (
     "A whole transaction id, UTR, RRN or other reference · a whole UPI address "
     "(name@bank) or account · the end of an account (…1234, or 4 digits) · an amount "
     "(1,234.50, or ₹500)"
 )
 
-_TAIL: Final = re.compile(r"(?:…|\.{2,3}|[•*]+|[xX]{2,}(?=[0-9]))\s*([0-9A-Za-z]{4,34})")
+_TAIL: Final = re.compile(r"(?:…|\.{2,3}|[•*]+|[xX]{2,}(?=[0-9]))\s*([0-9]{4,34})")
 _FOUR: Final = re.compile(r"[0-9]{4}")
 _ACCOUNT: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{4,33}")
 _AMOUNT: Final = re.compile(
@@ -32,21 +29,19 @@ class Term:
     ids: tuple[str, ...] = ()
     #: A whole account or UPI address, in lower case.
     account: str = ""
-    #: The end of an account, in lower case, at least TAIL characters.
+    #: The last digits of an account, at least four.
     tail: str = ""
     amount: Decimal | None = None
 
-    @property
-    def has_index(self) -> bool:
-        """Return whether an index finds every row that is meant."""
-        return self.amount is None
-
 
 def read_term(text: str) -> Term:
-    """Return what a text means; it is not empty."""
+    """Return what a text means; it is not empty.
+
+    Any text without the sign of something else may be an id.
+    """
     text = text.strip()
     if found := _TAIL.fullmatch(text):
-        return Term(tail=found[1].lower())
+        return Term(tail=found[1])
     if _FOUR.fullmatch(text):
         return Term(ids=(text,), tail=text)
     amount = _amount(text)

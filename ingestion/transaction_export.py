@@ -10,12 +10,11 @@ from django.utils.timezone import localtime
 
 from ingestion.artifacts import disarm
 from ingestion.masking import mask_account, mask_text
-from ingestion.transaction_search import NEWEST
 from tenants.scoping import all_tenants
 
 #: Rows of one export.
 MOST_ROWS: Final = 1_000_000
-#: Columns of the export and of the table; the accounts among them are masked.
+#: Columns of the export and of the table; accounts among them are masked.
 COLUMNS: Final = (
     *("tenant_id", "source", "txn_id", "source_txn_id", "reference_id", "account_id"),
     *("counterparty_account", "vpa_or_ifsc", "amount", "currency", "direction"),
@@ -43,18 +42,16 @@ def count_capped(rows: QuerySet[Any]) -> int:
     return rows.order_by()[: MOST_ROWS + 1].count()
 
 
-def csv_lines(
-    rows: QuerySet[Any], *, most: int, is_full: bool, reason: str
-) -> Iterator[bytes]:
-    """Yield the head and at most so many rows, newest first, each with its line end.
+def csv_lines(rows: QuerySet[Any], *, most: int, reason: str) -> Iterator[bytes]:
+    """Yield the head and at most so many rows, latest loaded first, as lines.
 
     The rows come through a cursor on the server, in a transaction that ends with them.
     """
     writer = csv.writer(_Line())
-    cell_of = [_cell(column, is_full=is_full) for column in COLUMNS]
-    chosen = rows.select_related(None).order_by(*NEWEST)[:most]
+    cell_of = [_cell(column) for column in COLUMNS]
+    chosen = rows.select_related(None).order_by("-pk")[:most]
     statement, values = chosen.values_list(*COLUMNS).query.sql_with_params()
-    yield writer.writerow(COLUMNS).encode()  # type: ignore[attr-defined]
+    yield writer.writerow(COLUMNS).encode()
     with all_tenants(reason=reason), connection.chunked_cursor() as cursor:
         cursor.execute(statement, values)
         while page := cursor.fetchmany(_FETCHED):
@@ -62,16 +59,16 @@ def csv_lines(
                 writer.writerow([cell(value) for cell, value in zip(cell_of, row)])  # noqa: B905 - one cell for each column
                 for row in page
             )
-            yield "".join(lines).encode()  # type: ignore[arg-type]
+            yield "".join(lines).encode()
 
 
-def _cell(column: str, *, is_full: bool) -> Callable[[Any], str]:
+def _cell(column: str) -> Callable[[Any], str]:
     """Return what writes a value of that column."""
     if column in _NOT_TEXT:
         return lambda value: "" if value is None else str(value)
     if column in _TIMES:
         return lambda value: localtime(value).isoformat(sep=" ") if value else ""
-    mask = None if is_full else _MASKED.get(column)
+    mask = _MASKED.get(column)
     if mask is None:
         return lambda value: disarm(value or "")
     return lambda value: disarm(mask(value) if value else "")
