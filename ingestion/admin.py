@@ -1,19 +1,15 @@
 """Screens of what files brought: read-only, with accounts masked.
 
-Importing this module registers the screen of files as well.
+Importing this module registers the screens of files and transactions too.
 """
 
-from typing import Any, ClassVar, Final
+from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesCheckboxFilter,
-    RangeDateTimeFilter,
 )
 
 from ingestion import profiles_admin  # noqa: F401 - registers its screens
@@ -26,37 +22,18 @@ from ingestion.models import (
     IngestedFile,
     KeptOutRow,
     Statement,
-    Transaction,
 )
 from ingestion.sources.base import Control
+from ingestion.transactions_admin import TransactionAdmin
 from tenants.adminkit import (
     ReadOnlyAdmin,
     json_block,
     moment,
     mono,
-    pill,
     row_link,
 )
 
-__all__ = ["IngestedFileAdmin"]
-
-_TONES: Final = {
-    "SUCCESS": "succeeded",
-    "FAILED": "dead",
-    "PENDING": "retryable",
-    "REVERSED": "queued",
-}
-
-
-class StatusFilter(ChoiceFilter):
-    """Offers the statuses of a transaction."""
-
-    title = "status"
-    parameter_name = "status"
-
-    def lookups(self, *_: Any) -> list[tuple[str, str]]:
-        """Return the four statuses."""
-        return [(s, s) for s in ("SUCCESS", "FAILED", "PENDING", "REVERSED")]
+__all__ = ["IngestedFileAdmin", "TransactionAdmin"]
 
 
 class FileControlFilter(ChoiceFilter):
@@ -169,101 +146,6 @@ class KeptOutRowAdmin(ReadOnlyAdmin):
     def raw_row_masked(self, row: KeptOutRow) -> SafeString:
         """Return the row as it came, masked."""
         return json_block(_masked_json(row.raw_row))
-
-
-@admin.register(Transaction)
-class TransactionAdmin(ReadOnlyAdmin):
-    """Movements of money; whose, only to recognise."""
-
-    list_display = (
-        *("txn_id", "tenant", "source", "status_pill", "money", "account"),
-        *("counterparty", "reference_id", "happened"),
-    )
-    list_select_related = ("tenant",)
-    list_filter = (
-        ("tenant", AutocompleteSelectFilter),
-        SourceFilter,
-        StatusFilter,
-        ("txn_timestamp", RangeDateTimeFilter),
-    )
-    search_fields = ("txn_id", "reference_id")
-    search_help_text = "A transaction's id or reference, whole"
-    fields: ClassVar = (
-        *("txn_id", "source_txn_id", "reference_id", "tenant", "source"),
-        *("status_pill", "money", "account", "counterparty", "vpa_or_ifsc_masked"),
-        *("happened", "created", "file_link", "raw_row_masked"),
-    )
-    happened = moment("txn_timestamp", "Time")
-    created = moment("created_at", "Loaded")
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Search by id or reference, exactly, tenant by tenant so an index serves."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        return queryset.filter(pk__in=transaction_ids(term)), False
-
-    @admin.display(description="Status")
-    def status_pill(self, row: Transaction) -> SafeString:
-        """Return the status as a coloured label."""
-        return pill(row.status, _TONES[row.status])
-
-    @admin.display(description="Amount")
-    def money(self, row: Transaction) -> SafeString:
-        """Return the amount, its currency and its direction."""
-        sign = {"C": "+", "D": "−"}[row.direction]
-        return format_html(
-            '<span class="dtq-nowrap">{}{} {}</span>',
-            sign,
-            f"{row.amount:,.2f}",
-            row.currency,
-        )
-
-    @admin.display(description="Account")
-    def account(self, row: Transaction) -> SafeString:
-        """Return the account, masked."""
-        return mono(mask_account(row.account_id) or "–")
-
-    @admin.display(description="Counterparty")
-    def counterparty(self, row: Transaction) -> SafeString:
-        """Return the other side's account, masked."""
-        return mono(mask_account(row.counterparty_account) or "–")
-
-    @admin.display(description="VPA or IFSC")
-    def vpa_or_ifsc_masked(self, row: Transaction) -> SafeString:
-        """Return the UPI address, masked; a bank's code as it is."""
-        return mono(mask_text(row.vpa_or_ifsc or "") or "–")
-
-    @admin.display(description="File")
-    def file_link(self, row: Transaction) -> SafeString:
-        """Return a link to the file it came in."""
-        return row_link(IngestedFile, row.file_id, row.file_id)
-
-    @admin.display(description="Raw row")
-    def raw_row_masked(self, row: Transaction) -> SafeString:
-        """Return the row as it came, masked."""
-        return json_block(_masked_json(row.raw_row))
-
-
-def transaction_ids(term: str) -> list[int]:
-    """Return the ids of the transactions with that id or reference, at most 200.
-
-    Both indexes start with the tenant, so the tenants are named one by one.
-    """
-    return [row.pk for row in Transaction.objects.raw(_BY_TERM, {"term": term})]
-
-
-_BY_TERM: Final = """
-SELECT found.id FROM tenants_tenant t CROSS JOIN LATERAL (
-    SELECT id FROM fintech_transactions
-    WHERE tenant_id = t.slug AND txn_id = %(term)s
-    UNION
-    SELECT id FROM fintech_transactions
-    WHERE tenant_id = t.slug AND reference_id = %(term)s
-) AS found LIMIT 200
-"""
 
 
 def _masked_json(row: Any) -> Any:

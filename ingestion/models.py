@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, JSONField, Q, Value
@@ -193,7 +194,18 @@ class FilePart(TenantOwned):
 
 
 class Transaction(TenantOwned):
-    """One movement of money, as a file told it; `amount` is never negative."""
+    """One movement of money, as a file told it; `amount` is never negative.
+
+    Each index slows every load, so each has its reader:
+
+    - `transaction_once_per_tenant`: the loader finds duplicates, people a txn id.
+    - `transaction_reference`: a UTR or RRN finds its rows.
+    - `transaction_file`: what a file brought; pruning and the invariants ask as well.
+    - `transaction_time`: ranges of time. A few pages for the whole table; loads, which
+      are nearly in the order of time, hardly feel it.
+
+    Accounts and amounts have none: they are looked for within a range of time.
+    """
 
     # Its file, which the key of two columns points at, has the tenant: a second look
     # for each row would only slow the loads.
@@ -249,6 +261,12 @@ class Transaction(TenantOwned):
         indexes: ClassVar = [
             models.Index("tenant", "reference_id", name="transaction_reference"),
             models.Index("file", name="transaction_file"),
+            BrinIndex(
+                fields=["txn_timestamp"], autosummarize=True, name="transaction_time"
+            ),
+        ]
+        permissions: ClassVar = [
+            ("export_transaction", "Can export transactions, accounts masked"),
         ]
 
     def __str__(self) -> str:
