@@ -96,9 +96,9 @@ class TransactionAdmin(ReadOnlyAdmin):
         ("amount", AmountFilter),
         ("txn_timestamp", TimeFilter),
     )
-    list_before_template = "admin/ingestion/transaction/export.html"
+    list_before_template = "admin/ingestion/transaction/above.html"
     search_fields = ("txn_id", "reference_id")
-    search_help_text = terms.HELP
+    search_help_text = "Reference, account, UPI address, amount"
     fields: ClassVar = (
         *("txn_id", "source_txn_id", "reference_id", "tenant_link", "source"),
         *("status_pill", "money", "account", "counterparty", "vpa_or_ifsc_masked"),
@@ -139,7 +139,11 @@ class TransactionAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
         """Show the list, with the export for those who may."""
-        more = {"may_export": request.user.has_perm(_EXPORT)}
+        more = {
+            "may_export": request.user.has_perm(_EXPORT),
+            "search_hint": terms.HELP,
+            "days": transaction_search.DAYS,
+        }
         return super().changelist_view(request, {**(extra_context or {}), **more})
 
     # --- Export -----------------------------------------------------------------------

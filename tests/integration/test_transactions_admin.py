@@ -98,7 +98,9 @@ def test_a_term_finds(browser: Client, file: IngestedFile, term: str, found: set
 def test_what_is_older_is_found_by_its_dates_or_its_file(
     browser: Client, file: IngestedFile
 ):
-    assert "Looked through the last 31 days" in page_of(browser, q="9999")
+    page = page_of(browser, q="9999")
+    assert "Looked through the last 31 days" in page
+    assert "A whole transaction id, UTR, RRN" in page
     day = timezone.localtime() - timedelta(days=91)
     since = {"txn_timestamp_from_0": f"{day:%Y-%m-%d}"}
     assert ids_of(browser, q="9999", **since) == {"OLD1"}
