@@ -205,7 +205,9 @@ def _redis() -> Sign:
 
 def _broker(pools: list[str]) -> list[Sign]:
     try:
-        with current_app.connection_for_write(connect_timeout=PART_SECONDS) as broker:
+        with current_app.connection_for_write(
+            connect_timeout=PART_SECONDS, transport_options=hurry(PART_SECONDS)
+        ) as broker:
             broker.connect()
             answers = Sign("broker", Verdict.OK, "answers")
             if broker.transport.driver_type != "amqp":
@@ -216,6 +218,18 @@ def _broker(pools: list[str]) -> list[Sign]:
             "Start it, or correct BROKER_URL; jobs are accepted and wait until then."
         )
         return [_away("broker", error, remedy)]
+
+
+def hurry(seconds: float) -> dict[str, float]:
+    """Return the options of a connection that waits so long for each answer.
+
+    A frozen broker accepts a connection and says nothing, and the options of the
+    product's own connections are patient.
+    """
+    names = ("socket_timeout", "socket_connect_timeout")
+    if settings.CELERY_BROKER_URL.startswith("amqp"):
+        names = ("read_timeout", "write_timeout")
+    return dict.fromkeys(names, seconds)
 
 
 def _queues(broker: Connection, pools: list[str]) -> Iterator[Sign]:

@@ -258,7 +258,7 @@ BUNDLE_JOBS = env.int("BUNDLE_JOBS", default=128)
 #: Registers the `sleep` kind and its endpoint, for load tests.
 SYNTHETIC_KINDS = env.bool("SYNTHETIC_KINDS", default=False)
 #: Rows of a file written per transaction; a chunk also ends at `CHUNK_BYTES`.
-INGEST_CHUNK_ROWS = env.int("INGEST_CHUNK_ROWS", default=15_000)
+INGEST_CHUNK_ROWS = env.int("INGEST_CHUNK_ROWS", default=12_000)
 # A load uses a second core where there is one.
 INGEST_LOADERS = env.int("INGEST_LOADERS", default=min(2, os.cpu_count() or 1))
 #: Most bytes that a compressed file may unpack to.

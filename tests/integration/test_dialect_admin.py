@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import flatten
 from django.contrib.auth.models import Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -14,6 +15,7 @@ from django.urls import reverse
 from ingestion import profiles
 from ingestion.dialect_forms import NEW, DialectProfileForm, inputs_of
 from ingestion.models import DialectProfile, Transaction
+from ingestion.profiles_admin import DialectProfileAdmin
 from ingestion.trials import MAX_BYTES, SHOWN
 from tenants.scoping import all_tenants
 from tests.arrange import make_admin, make_tenant
@@ -284,30 +286,39 @@ def test_a_stranger_tries_nothing(client: Client):
 # --- The recipe in CONTRIBUTING.md ----------------------------------------------------
 
 
-def recipe() -> tuple[str, dict[str, str]]:
-    """Return the sample of the made-up bank, and the value that each input gets."""
+def recipe() -> tuple[str, list[tuple[str, str, str]]]:
+    """Return the sample of the made-up bank, and each part, input and value."""
     page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     section = page.split("### A bank's export, in the admin")[1].split("\n### ")[0]
     sample = section.split("```")[1].strip("\n")
-    inputs = re.findall(r"^ +\| ([\w ()]+) \| (.+) \|$", section, re.MULTILINE)
-    return sample, {label: value for label, value in inputs if label != "input"}
+    rows = re.findall(r"^ +\| ([^|]+) \| ([^|]+) \| (.+) \|$", section, re.MULTILINE)
+    return sample, rows[1:]
+
+
+def named_inputs() -> dict[tuple[str, str], str]:
+    """Return the name of each input by the part of the form and its label."""
+    fields = DialectProfileForm().fields
+    return {
+        (str(part or "(top)"), str(fields[name].label)): name
+        for part, options in DialectProfileAdmin.fieldsets
+        for name in flatten(options["fields"])
+        if name in fields
+    }
 
 
 def test_the_recipe_for_a_bank_makes_a_profile_that_works(browser: Client):
     sample, inputs = recipe()
-    form = DialectProfileForm()
-    by_label = {str(field.label): name for name, field in form.fields.items()}
-    by_label["Account (of the totals)"] = "labels_account"
+    names, form = named_inputs(), DialectProfileForm()
     new = {name: value for name, value in form_of(NEW).items() if name != "name"}
-    for label, told in inputs.items():
-        name, texts = by_label[label], re.findall("`([^`]+)`", told)
+    for part, label, told in inputs:
+        name, texts = names[part, label], re.findall("`([^`]+)`", told)
         choices = getattr(form.fields[name], "choices", [])
         by_text = {str(text): key for key, text in choices}
         if len(texts) > 1:
-            new[name] = texts
+            new[name] = [by_text[text] for text in texts]
         else:
             new[name] = by_text.get(texts[0], texts[0]) if texts else told
-    new["name"] = "COASTBANK"
+    assert new["name"] == "COASTBANK"
 
     shown = browser.post(TRY, {**new, "sample_text": sample}).content.decode()
     for text in ("<dd>3</dd>", "609112345678", "HDFCN26092000123", "3000.00"):
