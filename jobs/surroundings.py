@@ -227,7 +227,8 @@ def hurry(seconds: float) -> dict[str, float]:
     product's own connections are patient.
     """
     names = ("socket_timeout", "socket_connect_timeout")
-    if settings.CELERY_BROKER_URL.startswith("amqp"):
+    url = current_app.conf.broker_write_url or current_app.conf.broker_url
+    if url.startswith("amqp"):
         names = ("read_timeout", "write_timeout")
     return dict.fromkeys(names, seconds)
 

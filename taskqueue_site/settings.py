@@ -134,6 +134,12 @@ DATABASES: dict[str, dict[str, Any]] = {
     }
 }
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+# `manage.py dbshell` looks at these alone: of `?host=` it would know nothing, and ask
+# whichever server psql finds by itself.
+for _name in ("host", "port"):
+    if _name in DATABASES["default"]["OPTIONS"]:
+        _value = DATABASES["default"]["OPTIONS"].pop(_name)
+        DATABASES["default"][_name.upper()] = str(_value)
 
 # --- Storage --------------------------------------------------------------------------
 # Objects live under tenants/<slug>/ of one store: a folder, or an S3 bucket.
