@@ -56,7 +56,10 @@ class Parts:
         self._lines = [0] * count
         self._begun = [0] * count
         #: One thread for each part, so that each keeps its connection.
-        self._threads = [ThreadPoolExecutor(1) for _ in range(count)]
+        self._threads = [
+            ThreadPoolExecutor(1, thread_name_prefix=f"part{part}")
+            for part in range(count)
+        ]
 
     def __enter__(self) -> Self:
         """Read how far each part is."""

@@ -4,6 +4,7 @@ import gzip
 import io
 import random
 import struct
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -170,9 +171,16 @@ def test_a_bomb_is_refused_before_it_is_large():
     data = gzip.compress(bytes(50_000_000))
     fetch = Stored(data)
     given: list[bytes] = []
-    with pytest.raises(SourceError):
-        given.extend(Unpacked(fetch, len(data), limits=ROOMY))
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceError):
+            given.extend(Unpacked(fetch, len(data), limits=ROOMY))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert sum(map(len, given)) <= 2 * 1024 * 1024
+    # What was refused was never unpacked as a whole either.
+    assert most <= 4 * 1024 * 1024
 
 
 def test_a_zip_that_lies_about_its_size_is_refused_all_the_same():
