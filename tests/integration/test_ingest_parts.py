@@ -1,10 +1,13 @@
 """A file whose rows are dealt to two loaders: each row is written once all the same."""
 
+import gc
+import time
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import pytest
+from django.db import connection
 
 from ingestion import handlers, loader
 from ingestion.models import FilePart
@@ -71,6 +74,31 @@ def test_every_chunk_has_rows_of_both_parts():
 
 def test_two_loaders_do_what_one_does(ingest: Ingest, objects: Path):
     check(ingest(CONTENT), objects)
+
+
+def sessions() -> int:
+    """Return how many connections the database has."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        )
+        (found,) = cursor.fetchone()
+    return int(found)
+
+
+def test_the_loaders_leave_no_connection_behind(ingest: Ingest):
+    before = sessions()
+    gc.disable()  # in a worker too garbage may wait for long
+    try:
+        for n in range(3):
+            counts(ingest(text(row(n)), path=f"{n}.csv"))
+        for _ in range(100):
+            if sessions() <= before:
+                break
+            time.sleep(0.05)  # the server's side of a connection ends a little later
+        assert sessions() <= before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.usefixtures("ingest")

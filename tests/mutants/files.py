@@ -143,4 +143,12 @@ MUTANTS: Final = (
         "    known = _loaded(source, progress.item.size)\n    first = known.order_by",
         (_SAME + "test_one_byte_makes_another_file",),
     ),
+    Mutant(
+        64,
+        "connections of the loaders closed by the wrong thread",
+        "ingestion/parts.py",
+        "thread.submit(_close_own)",
+        "thread.submit(connection.close)",
+        (_PARTS + "test_the_loaders_leave_no_connection_behind",),
+    ),
 )
