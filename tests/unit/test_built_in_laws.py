@@ -65,7 +65,7 @@ def assert_can_be_stored(found: list[Found], data: bytes) -> None:
 
 cases = names.flatmap(lambda name: st.tuples(st.just(name), damaged_files(name)))
 #: Such a file is read byte by byte, and again behind each of its records.
-slowly = settings(deadline=None, max_examples=60)
+slowly = settings(deadline=None, max_examples=settings().max_examples // 2)
 
 
 @slowly

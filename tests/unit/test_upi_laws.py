@@ -236,7 +236,7 @@ GOOD = b"T1,600000000001,a@okaxis,b@ybl,10.00,INR,SUCCESS,2026-01-15 10:00:00,"
     [GOOD, GOOD + b'"a\nb"', b"x,y", GOOD + b'"', b'"', b'x","', b"", b"\0" * 100],
     ids=["row", "lines", "short", "unclosed", "quote", "closed", "blank", "zeros"],
 )
-def test_the_work_is_linear_whatever_the_lines(line):
+def test_the_work_is_linear_whatever_the_lines(line: bytes):
     def a_file(times: int) -> bytes:
         return HEADER + (line + b"\n") * times + GOOD + b"\n"
 
