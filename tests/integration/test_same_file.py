@@ -96,7 +96,7 @@ def test_it_is_loaded_where_the_first_does_not_count(
             options = {"tenant": "t2"}
         case "version":
             newer = registry.SOURCES["UPI"].__class__(
-                name="UPI", read=registry.SOURCES["UPI"].read, version="2"
+                name="UPI", read=registry.SOURCES["UPI"].read, version="newer"
             )
             monkeypatch.setattr(registry, "SOURCES", {"UPI": newer})
         case "state":
