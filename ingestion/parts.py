@@ -56,7 +56,10 @@ class Parts:
         self._lines = [0] * count
         self._begun = [0] * count
         #: One thread for each part, so that each keeps its connection.
-        self._threads = [ThreadPoolExecutor(1) for _ in range(count)]
+        self._threads = [
+            ThreadPoolExecutor(1, thread_name_prefix=f"part{part}")
+            for part in range(count)
+        ]
 
     def __enter__(self) -> Self:
         """Read how far each part is."""
@@ -74,7 +77,7 @@ class Parts:
         if len(self._threads) == 1:
             return  # it was never started
         for thread in self._threads:
-            thread.submit(connection.close)
+            thread.submit(_close_own)
             thread.shutdown()
 
     @property
@@ -142,3 +145,8 @@ class Parts:
     def _done(self, part: int, chunk: Chunk, counts: Counts) -> None:
         self._counts[part] += counts
         self._lines[part] = max(self._lines[part], chunk.last_line)
+
+
+def _close_own() -> None:
+    # Looked up by the thread that runs this: each has a connection of its own.
+    connection.close()

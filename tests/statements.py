@@ -63,8 +63,8 @@ def assert_row_can_be_stored(row: Row) -> None:
     assert len(row.row_hash) == 32
 
 
-def calls(read: Read, data: bytes) -> tuple[int, int]:
-    """Return how many functions a reading calls, and the size of its last position."""
+def count_calls(work: Callable[[], object]) -> int:
+    """Return how many functions are called by some work, and how many return."""
     count = 0
 
     def note(*_: object) -> None:
@@ -74,9 +74,16 @@ def calls(read: Read, data: bytes) -> tuple[int, int]:
     before = sys.getprofile()
     sys.setprofile(note)
     try:
-        found = records(read, [data])
+        work()
     finally:
         sys.setprofile(before)
+    return count
+
+
+def calls(read: Read, data: bytes) -> tuple[int, int]:
+    """Return how many functions a reading calls, and the size of its last position."""
+    found: list[Found] = []
+    count = count_calls(lambda: found.extend(records(read, [data])))
     return count, len(json.dumps(found[-1].position.to_json()))
 
 

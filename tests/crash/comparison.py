@@ -36,7 +36,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A tenant's rows and objects after its one job, by table and without its names."""
+    """A tenant's rows and objects after its job, by table and without its names."""
 
     tables: dict[str, list[Row]]
     varying: frozenset[tuple[str, str]] = field(default=frozenset())
@@ -72,7 +72,10 @@ def _values(rows: list[Row], column: str) -> list[str]:
 
 
 def account(job: Job, *, since: datetime) -> Account:
-    """Take the account of the tenant of this one job, made at `since`."""
+    """Take the account of the tenant of this job, which was made at `since` or later.
+
+    A job before it may have prepared what this one is about.
+    """
     mask = _masking(job, since)
     found = reread(job)
     with tenant_scope(job.tenant_id):
@@ -113,6 +116,7 @@ def _row(instance: models.Model, mask: Callable[[Any], Any]) -> Row:
 
 def _masking(job: Job, since: datetime) -> Callable[[Any], Any]:
     """Return what takes the names and the moments of one run out of a value."""
+    renamed = _renaming(job)
 
     def mask(value: Any) -> Any:
         match value:
@@ -126,8 +130,7 @@ def _masking(job: Job, since: datetime) -> Callable[[Any], Any]:
             case str() if _TIME.fullmatch(value):
                 return mask(datetime.fromisoformat(value))
             case str():
-                text = value.replace(str(job.pk), "JOB")
-                return text.replace(job.tenant_id, "TENANT")
+                return renamed(value)
             case bytes() | memoryview():
                 return bytes(value).hex()
             case datetime():
@@ -135,6 +138,16 @@ def _masking(job: Job, since: datetime) -> Callable[[Any], Any]:
         return value
 
     return mask
+
+
+def _renaming(job: Job) -> Callable[[str], str]:
+    """Return what gives the names of one run those that they have in all."""
+    with tenant_scope(job.tenant_id):
+        earlier = Job.objects.exclude(pk=job.pk).values_list("pk", flat=True)
+        names = {str(pk): "EARLIER" for pk in earlier}
+    names |= {str(job.pk): "JOB", job.tenant_id: "TENANT"}
+    pattern = re.compile("|".join(map(re.escape, names)))
+    return lambda text: pattern.sub(lambda found: names[found[0]], text)
 
 
 def _objects(job: Job) -> Iterator[Row]:

@@ -11,7 +11,6 @@ from typing import Any, Final
 from django.utils import timezone
 
 from jobs import handlers, runner
-from jobs.handlers import JSONDict
 from jobs.models import Job
 from tests.arrange import make_job, make_tenant
 from tests.crash.children import Child
@@ -60,7 +59,7 @@ class _Trial:
 
 
 class Enumeration:
-    """One kind, one scene, one fault; the kind's own sample, or another."""
+    """One kind, one scene, one fault; a job of the kind's own sample, or another."""
 
     def __init__(
         self,
@@ -69,10 +68,10 @@ class Enumeration:
         scene: Scene,
         fault: Fault,
         *,
-        sample: Callable[[str], JSONDict] | None = None,
+        make: Callable[[str], Job] | None = None,
     ) -> None:
         self.kind = kind
-        self.sample = sample or handlers.get(kind).sample
+        self.make = make or self._of_sample
         self.scene = scene
         self.fault = fault
         self.title = f"{kind}, {name}, {fault}"
@@ -116,9 +115,13 @@ class Enumeration:
         since = timezone.now()
         slug = f"crashed{next(_numbers):06}"
         make_tenant(slug)
-        assert self.sample is not None, self.kind
-        job = make_job(slug, kind=self.kind, payload=self.sample(slug))
+        job = self.make(slug)
         return _Trial(job, since, self.scene.prepare(job))
+
+    def _of_sample(self, tenant: str) -> Job:
+        sample = handlers.get(self.kind).sample
+        assert sample is not None, self.kind
+        return make_job(tenant, kind=self.kind, payload=sample(tenant))
 
     def _account_here(self) -> Account:
         trial = self._trial()

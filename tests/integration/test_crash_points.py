@@ -4,6 +4,7 @@ By default at every SQL call and at a seeded sample of the lines; `make crash-po
 takes every line.
 """
 
+import gzip
 import io
 import os
 import random
@@ -15,18 +16,23 @@ from typing import Any
 import pytest
 from django.core.files.storage import FileSystemStorage
 from django.db import connection
+from django.utils import timezone
 
-from ingestion import storage
+from ingestion import services, storage
 from ingestion.loader import Counts
+from ingestion.models import IngestedFile
 from jobs import handlers, ledger
 from jobs.handlers import Checkpoint
 from jobs.models import Job
+from tenants.acting import acting
+from tenants.scoping import tenant_scope
 from tests import totals_source
 from tests.arrange import make_job, make_tenant, run
 from tests.crash.bugs import BUGS
 from tests.crash.enumeration import SEED, Enumeration, Report
 from tests.crash.points import Fault, Point
 from tests.crash.scenes import ATTEMPTS, STEPS
+from tests.integration import test_ingest_camt, test_ingest_parts
 from tests.integration.dispatching import add_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,18 +50,34 @@ HOLDS = totals_source.statement(*_ROWS[:4], "R|id4|D|x") + totals_source.stateme
 DOES_NOT = HOLDS + totals_source.statement(closing="1", count=1)
 
 
-def put(content: bytes) -> Callable[[str], dict[str, Any]]:
-    """Return a sample of a file that is checked before it is loaded."""
+def ingest(content: bytes, source: str) -> Callable[[str], Job]:
+    """Return what stores a file for a tenant and enqueues its load."""
 
-    def sample(tenant: str) -> dict[str, Any]:
-        key = storage.object_key(tenant, "sample")
-        storage.store().write(key, io.BytesIO(content))
-        return {"s3_path": "sample", "source": "TOTALS"}
+    def make(tenant: str) -> Job:
+        storage.store().write(storage.object_key(tenant, "sample"), io.BytesIO(content))
+        payload = {"s3_path": "sample", "source": source}
+        return make_job(tenant, kind="ingest", payload=payload)
 
-    return sample
+    return make
 
 
-SAMPLES = {"totals that hold": put(HOLDS), "totals that do not": put(DOES_NOT)}
+def release(tenant: str) -> Job:
+    """Have a file put in quarantine, and return the job that loads it all the same."""
+    run(ingest(DOES_NOT, "TOTALS")(tenant))
+    with acting(who="staff asha", why="the bank confirmed it"), tenant_scope(tenant):
+        file = IngestedFile.objects.get()
+        return services.file_release(file_id=file.pk, now=timezone.now())
+
+
+#: Files of which more is to be said than the sample of the kind says.
+FILES: dict[str, Callable[[str], Job]] = {
+    "totals that hold": ingest(HOLDS, "TOTALS"),
+    "totals that do not": ingest(DOES_NOT, "TOTALS"),
+    "released": release,
+    "gzip": ingest(gzip.compress(test_ingest_parts.CONTENT), "UPI"),
+    "camt": ingest(test_ingest_camt.FILE.encode(), "CAMT053"),
+    "two loaders": ingest(test_ingest_parts.CONTENT, "UPI"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -147,19 +169,36 @@ def test_an_attempt_struck_at_any_point_leaves_no_trace(
     check(enumeration, report, capsys)
 
 
-@pytest.mark.usefixtures("totals_sources")
+@pytest.fixture
+def loaders(name: str, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """Two loaders for a small file too, where they are what is tried out."""
+    if name == "two loaders":
+        monkeypatch.setattr("ingestion.handlers.SMALL_FILE_BYTES", 0)
+        settings.INGEST_LOADERS = 2
+
+
+@pytest.mark.usefixtures("totals_sources", "loaders")
 @pytest.mark.parametrize("fault", Fault)
-@pytest.mark.parametrize("name", SAMPLES)
-def test_a_file_with_totals_struck_at_any_point_leaves_no_trace(
+@pytest.mark.parametrize("name", FILES)
+def test_a_load_of_a_file_struck_at_any_point_leaves_no_trace(
     name: str, fault: Fault, capsys: Capture
 ):
     scene = "settled at once"
     enumeration = Enumeration(
-        "ingest", f"{name}, {scene}", ATTEMPTS[scene], fault, sample=SAMPLES[name]
+        "ingest", f"{name}, {scene}", ATTEMPTS[scene], fault, make=FILES[name]
     )
     few = None if IS_LONG else 10
     report = enumeration.run(enumeration.some(calls=few, lines=few))
     check(enumeration, report, capsys)
+
+
+@pytest.mark.usefixtures("totals_sources", "loaders")
+@pytest.mark.parametrize("name", ["two loaders"])
+def test_the_threads_of_the_loaders_are_struck_too(name: str):
+    scene = ATTEMPTS["settled at once"]
+    killed = Enumeration("ingest", name, scene, Fault.KILLED, make=FILES[name])
+    threads = {(point.thread, point.sort) for point in killed.points}
+    assert {("part0_0", "sql"), ("part1_0", "sql"), ("part1_0", "line")} <= threads
 
 
 @pytest.mark.parametrize("scene", STEPS)

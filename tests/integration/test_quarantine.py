@@ -210,9 +210,11 @@ def test_what_was_released_is_known_again(ingest: Ingest):
     assert counts(twin) == (4, 4, 0, 0, 0)
 
 
-def test_only_what_was_looked_at_is_loaded(ingest: Ingest, objects: Path):
+@pytest.mark.parametrize("other", [GOOD, BAD[:-2] + b"2\n"], ids=["size", "byte"])
+def test_only_what_was_looked_at_is_loaded(ingest: Ingest, objects: Path, other: bytes):
     job = release(file_of(ingest(BAD, source="TOTALS")))
-    put(objects, GOOD)
+    assert other != BAD
+    put(objects, other)
     job = run(job)
     assert (job.state, job.error["code"]) == ("dead", "object_changed")
     assert file_of(job).state == "failed"

@@ -1,15 +1,14 @@
 """Whole files of dialects: encodings, delimiters, headers, and why one is refused."""
 
 import io
-import sys
 import zipfile
-from collections.abc import Callable
 from functools import partial
 
 import pytest
 
 from ingestion.sources.base import FileFault, Row, SourceError
 from tests.dialects import HEADER, PAYMENTS, STATEMENT, read, source, told
+from tests.statements import assert_work_is_linear, count_calls
 
 pytestmark = pytest.mark.unit
 ROW = "01/04/2026,José \u20b9,000501,,100.00,,900.00"
@@ -330,24 +329,36 @@ def test_a_reader_that_was_never_started_again_keeps_its_place():
     assert reading.offset == first.position.offset
 
 
+def test_an_account_that_is_stated_too_late_is_no_rows_on_either_reading():
+    """Ids are made of the account: a load that goes on must not change them."""
+    found = read(BANK, f"{HEADER}\nAccount No,123456\n{ROW}\n{ROW}\n")
+    first, second = found[:2]
+    assert (first.row.account_id, second.row.account_id) == (None, None)
+    data = f"{HEADER}\nAccount No,123456\n{ROW}\n{ROW}\n".encode()
+    rest = read(BANK, data[first.position.offset :], first.position)
+    assert rest == found[1:]
+
+
 def test_the_work_is_linear_in_the_file():
     """Twice the lines take twice the calls."""
     lines = [f"01/04/2026,x{n},,,1.00,," for n in range(400)]
     files = ["\n".join([HEADER, *lines[:n]]).encode() for n in (100, 200, 400)]
-    one, two, four = (_calls(partial(list, BANK.read([data]))) for data in files)
+    one, two, four = (count_calls(partial(list, BANK.read([data]))) for data in files)
     assert 1.9 < (four - two) / (two - one) < 2.1
 
 
-def _calls(work: Callable[[], object]) -> int:
-    count = 0
+@pytest.mark.parametrize(
+    "line", ["more of it", ",more of it,,,,,", '"more\nof it",,,,,,']
+)
+def test_the_work_on_lines_that_go_on_is_linear(line: str):
+    def a_file(times: int) -> bytes:
+        return "\n".join([HEADER, ROW, *[line] * times, ROW]).encode()
 
-    def seen(*_: object) -> None:
-        nonlocal count
-        count += 1
+    assert_work_is_linear(BANK.read, a_file)
 
-    sys.setprofile(seen)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
+
+def test_the_work_on_a_quote_that_is_never_closed_is_linear():
+    def a_file(times: int) -> bytes:
+        return "\n".join([HEADER, ROW, '01/04/2026,"x', *[ROW] * times]).encode()
+
+    assert_work_is_linear(BANK.read, a_file)

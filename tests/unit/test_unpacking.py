@@ -4,6 +4,7 @@ import gzip
 import io
 import random
 import struct
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from ingestion.sources import gzipped, zip_directory
 from ingestion.sources.base import FileFault, SourceError
 from ingestion.sources.inflate import Limits
 from ingestion.sources.unpacking import Unpacked
+from tests.statements import count_calls
 
 ROOMY = Limits()
 #: Some that deflates well and some that does not.
@@ -151,6 +153,76 @@ def test_any_damage_is_an_error_or_does_no_harm(data: st.DataObject):
     )
 
 
+def outcome(data: bytes, *, offset: int = 0, block: int = 65_536) -> tuple[bytes, str]:
+    """Return what comes out, and the error that ends it."""
+    given: list[bytes] = []
+    fetch = Stored(data, block)
+    try:
+        given.extend(Unpacked(fetch, len(data), limits=ROOMY, offset=offset))
+    except SourceError as error:
+        return b"".join(given), error.message
+    return b"".join(given), ""
+
+
+@given(data=st.data())
+def test_bytes_put_in_anywhere_are_an_error_or_do_no_harm(data: st.DataObject):
+    whole = PACKED[data.draw(st.sampled_from(["gzip", "members", "deflated", "mac"]))]
+    edges = st.sampled_from([0, 1, 10, len(whole) - 30, len(whole) - 8, len(whole)])
+    place = data.draw(st.integers(0, len(whole)) | edges)
+    start = data.draw(st.integers(0, len(whole)))
+    more = data.draw(
+        st.binary(min_size=1, max_size=40)
+        | st.just(whole[start : start + 100])
+        | st.just(bytes(20))
+    )
+    broken = whole[:place] + more + whole[place:]
+    found, error = outcome(broken)
+    # Zeros between members are padding; before the first one the file looks plain.
+    assert error or found in {CONTENT, broken}
+
+
+members = st.lists(
+    st.sampled_from([b"", b"a,b\n", b"c,d\n" * 50]), min_size=1, max_size=6
+)
+
+
+@given(members, st.integers(0, 5), st.integers(1, 40))
+def test_members_in_any_order_and_number_are_what_they_hold(contents, padding, block):
+    packed = b"".join(gzip.compress(one) + bytes(padding) for one in contents)
+    assert unpack(packed, block=block) == b"".join(contents)
+    for cut in range(1, 9):  # within the last checksum, or its padding
+        found, error = outcome(packed[: len(packed) - padding - cut], block=block)
+        assert error
+        assert b"".join(contents).startswith(found)
+
+
+@given(st.data())
+def test_a_damaged_file_gives_the_same_from_any_offset(data: st.DataObject):
+    """How much comes out before the damage is met depends on the blocks alone."""
+    small = CONTENT[:3000]
+    whole = data.draw(st.sampled_from([gzip.compress(small), zipped({"a": small})]))
+    at = data.draw(st.integers(0, len(whole)))
+    broken = whole[:at] + data.draw(st.binary(max_size=3)) + whole[at + 1 :]
+    found, error = outcome(broken)
+    offset = data.draw(st.integers(0, len(found)))
+    block = data.draw(st.integers(1, 50))
+    later, again = outcome(broken, offset=offset, block=block)
+    assert bool(again) == bool(error)
+    short, long = sorted((found[offset:], later), key=len)
+    assert long.startswith(short)
+    assert error or long == short
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n"])
+def test_the_work_on_many_members_is_linear(content: bytes):
+    def calls(count: int) -> int:
+        data = gzip.compress(content) * count
+        return count_calls(lambda: unpack(data))
+
+    one, two, four = (calls(n) for n in (400, 800, 1600))
+    assert 1.9 < (four - two) / (two - one) < 2.1
+
+
 # --- Too much -------------------------------------------------------------------------
 
 ZEROS = bytes(3 * 1024 * 1024)
@@ -170,9 +242,16 @@ def test_a_bomb_is_refused_before_it_is_large():
     data = gzip.compress(bytes(50_000_000))
     fetch = Stored(data)
     given: list[bytes] = []
-    with pytest.raises(SourceError):
-        given.extend(Unpacked(fetch, len(data), limits=ROOMY))
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceError):
+            given.extend(Unpacked(fetch, len(data), limits=ROOMY))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert sum(map(len, given)) <= 2 * 1024 * 1024
+    # What was refused was never unpacked as a whole either.
+    assert most <= 4 * 1024 * 1024
 
 
 def test_a_zip_that_lies_about_its_size_is_refused_all_the_same():

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ingestion.sources import upi
 from ingestion.sources.base import Position, Reason, SourceError
 from tests.readings import Found, records
+from tests.statements import assert_work_is_linear
 
 pytestmark = pytest.mark.unit
 HEADER = (
@@ -225,3 +226,18 @@ def test_a_refused_row_behind_the_head_is_refused_again_for_the_same(data):
         alone = upi.head([data]) + record.reject.raw
         (again,) = read(alone)
         assert again.reject == record.reject._replace(line=2)
+
+
+GOOD = b"T1,600000000001,a@okaxis,b@ybl,10.00,INR,SUCCESS,2026-01-15 10:00:00,"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [GOOD, GOOD + b'"a\nb"', b"x,y", GOOD + b'"', b'"', b'x","', b"", b"\0" * 100],
+    ids=["row", "lines", "short", "unclosed", "quote", "closed", "blank", "zeros"],
+)
+def test_the_work_is_linear_whatever_the_lines(line: bytes):
+    def a_file(times: int) -> bytes:
+        return HEADER + (line + b"\n") * times + GOOD + b"\n"
+
+    assert_work_is_linear(upi.read, a_file)

@@ -38,14 +38,19 @@ _LAST_LABELS: Final = frozenset({"closing", *balances.FIGURES})
 class Body:
     """Tells the records of a file from its first row, or from a later one."""
 
-    def __init__(self, dialect: Dialect, opened: Opened) -> None:
+    def __init__(
+        self, dialect: Dialect, opened: Opened, owner: str | None = None
+    ) -> None:
         self._dialect = dialect
         self._opened = opened
         self._notes = opened.notes
         self._outcomes = iter(opened.reader)
         self._account = Account(order=dialect.order)
         self._seen = Occurrences()
-        self._rows = RowReader(dialect, opened.layout, opened.notes.account, self._seen)
+        #: The account of the rows. What states one behind the header comes too late,
+        #: for a later reading as well: ids are made of it.
+        self._owner = opened.notes.account if owner is None else owner
+        self._rows = RowReader(dialect, opened.layout, self._owner, self._seen)
         self._sorter = Sorter(dialect, opened.layout, self._rows, opened.notes)
         self._held: Sorted | None = None
         self._due: list[Record] = []
@@ -211,6 +216,7 @@ class Body:
             "codec": opened.text.codec,
             "delimiter": opened.reader.grammar.delimiter,
             "names": list(opened.layout.names),
+            "owner": self._owner,
             "at": dict(opened.layout.at),
             "told": [list(told) for told in self._notes.told],
             "in_trailer": self._sorter.in_trailer,

@@ -25,7 +25,8 @@ class DialectReading:
         if resume is None or not resume.state:
             self._body = Body(dialect, open_file(dialect, self._blocks))
         else:
-            self._body = Body(dialect, reopened(dialect, self._blocks, resume))
+            opened = reopened(dialect, self._blocks, resume)
+            self._body = Body(dialect, opened, resume.state.get("owner"))
             self._body.recall(resume.state)
         yield from self._body
 
