@@ -212,7 +212,7 @@ class UpiLayout:
             txn_id,
             txn_id,
             rrn or None,
-            account_id,
+            account_id or payer,
             counterparty_account,
             vpa_or_ifsc,
             money,
@@ -230,4 +230,4 @@ def _local(instant: datetime) -> str:
     return instant.astimezone(_INDIA).replace(tzinfo=None).isoformat(" ")
 
 
-SOURCE = Source(name="UPI", read=read, head=head, version="2")
+SOURCE = Source(name="UPI", read=read, head=head, version="3")

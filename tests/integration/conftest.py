@@ -17,6 +17,7 @@ from jobs.broker import Publisher
 from jobs.dispatcher import Dispatcher
 from jobs.models import Job
 from jobs.queues import pool_queue
+from taskqueue_site.settings import _object_store
 from tests import totals_source
 from tests.arrange import make_job, make_tenant, run
 from tests.integration.ingesting import Ingest, put
@@ -67,6 +68,17 @@ def objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(storage, "storages", {"default": folder})
     make_tenant("t1")
     return tmp_path
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store_url(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> str:
+    """The URL of each kind of store in turn, which is empty and the default now."""
+    if request.param == "folder":
+        url = (tmp_path / "objects").as_uri()
+    else:
+        url = str(request.getfixturevalue("s3_storage_url"))
+    settings.STORAGES = {**settings.STORAGES, "default": _object_store(url)}
+    return url
 
 
 @pytest.fixture

@@ -35,18 +35,9 @@ FILE = text(row(1), row(2))
 NOWHERE = "s3://bucket?endpoint=http://127.0.0.1:1"
 
 
-@pytest.fixture(params=["folder", "s3"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of each kind of store in turn, empty."""
-    if request.param == "folder":
-        return (tmp_path / "objects").as_uri()
-    return str(request.getfixturevalue("s3_storage_url"))
-
-
 @pytest.fixture
-def owner(settings: Any, store_url: str) -> APIClient:
+def owner(store_url: str) -> APIClient:
     """A client of the tenant `owner`, on that store."""
-    settings.STORAGES = {**settings.STORAGES, "default": _object_store(store_url)}
     make_tenant("owner")
     return client_of("owner")
 

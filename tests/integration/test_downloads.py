@@ -1,7 +1,6 @@
 """Downloads of a file: by short-lived links of a bucket, or through our own paths."""
 
 import io
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,18 +29,9 @@ s3_only = pytest.mark.parametrize("store_url", ["s3"], indirect=True)
 folder_only = pytest.mark.parametrize("store_url", ["folder"], indirect=True)
 
 
-@pytest.fixture(params=["folder", "s3"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of each kind of store in turn, empty."""
-    if request.param == "folder":
-        return tmp_path.as_uri()
-    return str(request.getfixturevalue("s3_storage_url"))
-
-
 @pytest.fixture
-def owner(settings: Any, store_url: str) -> APIClient:
+def owner(store_url: str) -> APIClient:
     """A client of the tenant `owner`, on that store."""
-    settings.STORAGES = {**settings.STORAGES, "default": _object_store(store_url)}
     make_tenant("owner")
     return client_of("owner")
 

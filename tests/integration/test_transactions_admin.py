@@ -19,6 +19,8 @@ from ingestion.models import IngestedFile, Transaction
 from ingestion.terms import read_term
 from tenants.scoping import all_tenants, tenant_scope
 from tests.arrange import make_admin, make_file, make_job, make_tenant, make_transaction
+from tests.integration import ingesting
+from tests.integration.ingesting import Ingest, row, text
 
 pytestmark = pytest.mark.django_db
 
@@ -93,6 +95,15 @@ def export(browser: Client, **asked: Any) -> list[list[str]]:
 )
 def test_a_term_finds(browser: Client, file: IngestedFile, term: str, found: set[str]):
     assert ids_of(browser, q=term) == found
+
+
+@pytest.mark.parametrize("address", ["asha@okbank", "SHOP@okbank"])
+def test_both_sides_of_a_upi_payment_find_it(
+    browser: Client, ingest: Ingest, address: str
+):
+    other = row(2, payer_vpa="ravi@okbank", payee_vpa="cafe@okbank")
+    file = ingesting.file_of(ingest(text(row(1), other)))
+    assert ids_of(browser, q=address, file__id__exact=file.pk) == {"T1"}
 
 
 def test_what_is_older_is_found_by_its_dates_or_its_file(

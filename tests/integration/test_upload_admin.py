@@ -34,18 +34,9 @@ SCRIPT = {"X-Requested-With": "XMLHttpRequest"}
 NOWHERE = "s3://bucket?endpoint=http://127.0.0.1:1"
 
 
-@pytest.fixture(params=["folder", "s3"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of each kind of store in turn, empty."""
-    if request.param == "folder":
-        return tmp_path.as_uri()
-    return str(request.getfixturevalue("s3_storage_url"))
-
-
 @pytest.fixture
-def browser(client: Client, settings: Any, store_url: str) -> Client:
+def browser(client: Client, store_url: str) -> Client:
     """A signed-in operator, the tenant t1, and that store."""
-    settings.STORAGES = {**settings.STORAGES, "default": _object_store(store_url)}
     make_tenant("t1")
     client.force_login(make_admin())
     return client

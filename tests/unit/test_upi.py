@@ -85,7 +85,7 @@ def test_a_good_row_in_full():
         "txn_id": "AXI1",
         "source_txn_id": "AXI1",
         "reference_id": "600512345678",
-        "account_id": None,
+        "account_id": "asha@okicici",
         "counterparty_account": None,
         "vpa_or_ifsc": "chai.point@ybl",
         "amount": Decimal("250.00"),
