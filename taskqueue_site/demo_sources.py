@@ -86,7 +86,9 @@ def _fault(fault: Any) -> str:
 
 def _first_reject(rejects: str) -> str:
     """Return the first row of a file of rejects in words."""
-    row = next(csv.DictReader(rejects.splitlines()))
+    row = next(csv.DictReader(rejects.splitlines()), None)
+    if row is None:
+        return ""
     return " ".join(filter(None, (f"line {row['line']}", row["column"], row["reason"])))
 
 

@@ -14,6 +14,7 @@ from jobs.switches import NotAcceptingError
 from tenants.acting import acting
 from tenants.management.product_command import ProductCommand, command_errors
 from tenants.scoping import all_tenants
+from tenants.wording import printable, table
 
 #: Statements of one file that are shown.
 MOST_STATEMENTS: Final = 20
@@ -63,8 +64,7 @@ def _list(
     wanted = {"tenant_id": tenant, "state": state}
     files = IngestedFile.objects.filter(**{k: v for k, v in wanted.items() if v})
     found = [_told(file) for file in files.order_by("-id")[:limit]]
-    lines = ["  ".join(str(v) for v in told.values() if v != "") for told in found]
-    return "\n".join(lines) or "No files.", found
+    return table(found) if found else "No files.", found
 
 
 def _show(*, file: int, **_: Any) -> tuple[str, Any]:
@@ -116,11 +116,11 @@ def _told(file: IngestedFile) -> dict[str, Any]:
 def _shown(report: dict[str, Any]) -> Iterator[str]:
     for name, value in report.items():
         if not isinstance(value, list):
-            yield f"{name:<12}{value}"
+            yield f"{name:<12}{printable(str(value))}"
             continue
         for entry in value:
             text = entry if isinstance(entry, str) else "  ".join(map(str, entry))
-            yield f"{name:<12}{text}"
+            yield f"{name:<12}{printable(text)}"
 
 
 _ACTIONS: Final[dict[str, Callable[..., tuple[str, Any]]]] = {
