@@ -27,6 +27,7 @@ hypothesis_settings.register_profile("long", max_examples=8_000, deadline=None)
 MARKS = {"architecture": "unit"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
