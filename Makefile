@@ -29,7 +29,7 @@ chaos: venv-runtime ## Break the product under load for ten minutes, and check t
 	@$(PY) manage.py chaos $(ARGS)
 
 test: venv ## Run the tests on real services (ARGS="-k name" goes to pytest)
-	@$(SERVICES) -- $(PY) -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(SERVICES) -- $(PY) -m pytest -n 4 --no-loadscope-reorder $(ARGS)
 
 check: venv ## Run lint, types, contracts, migrations and tests: the whole gate
 	@failed=; \

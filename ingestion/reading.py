@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, Generic, TypeVar
 from zlib import crc32
 
@@ -57,23 +58,21 @@ def chunks(
     begin, records = reading.position, iter(reading)
     for first in records:
         chunk = Chunk([[] for _ in range(parts)], [], [], [], begin, 0)
-        _deal(chunk, first)
-        count, end = 1, begin.offset + CHUNK_BYTES
-        while (
-            count < most_rows and reading.offset < end
-        ) or chunk.last_line < until_line:
-            record = next(records, None)
-            if record is None:
-                break
+        end = begin.offset + CHUNK_BYTES
+        for count, record in enumerate(chain([first], records), 1):
             _deal(chunk, record)
-            count += 1
+            if count < most_rows and reading.offset < end:
+                continue
+            if chunk.last_line >= until_line:
+                break
         chunk.position = begin = reading.position
         yield chunk
 
 
 def _deal(chunk: Chunk, record: Record) -> None:
     # A fault may stand for an earlier line than the rows that it comes behind.
-    chunk.last_line = max(chunk.last_line, record.line)
+    if record.line > chunk.last_line:
+        chunk.last_line = record.line
     if type(record) is Row:
         parts = chunk.parts
         part = crc32(record.txn_id.encode()) % len(parts) if len(parts) > 1 else 0

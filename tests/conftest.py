@@ -1,8 +1,10 @@
 """Fixtures for every test. The services come from `make test` (tests/services)."""
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from hypothesis import settings as hypothesis_settings
+from xdist.scheduler import LoadScopeScheduling
 
 from jobs import handlers, synthetic
 
@@ -27,35 +30,36 @@ hypothesis_settings.register_profile("long", max_examples=8_000, deadline=None)
 MARKS = {"architecture": "unit"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> None:
-    """Mark every test by its folder, so that `-m unit` needs no care.
-
-    In a parallel run, tests on the same broker or the same running product share a
-    process, and these long ones come first.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test by its folder, so that `-m unit` needs no care."""
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
         item.add_marker(MARKS.get(folder, folder))
-        item.add_marker(pytest.mark.xdist_group(_group(item, folder)))
-    if hasattr(config, "workerinput"):
-        ranks = {"embedded": 0, "broker": 1}
-        items.sort(key=lambda item: ranks.get(_named_group(item), 2))
 
 
-def _group(item: pytest.Item, folder: str) -> str:
-    if folder == "acceptance":
-        files = ("test_admin_browser.py", "test_first_minutes.py")
-        is_embedded = item.path.name in files or "embedded" in item.name
-        return "embedded" if is_embedded else "broker"
-    fixtures = getattr(item, "fixturenames", ())
-    return "broker" if "broker_url" in fixtures else item.path.name
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Let what shares servers run in one process."""
+    return SharedServers(config, log)
 
 
-def _named_group(item: pytest.Item) -> str:
-    return str(next(item.iter_markers("xdist_group")).args[0])
+class SharedServers(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests on the same broker, or the same running product, in one process.
+
+    Each process has a database of its own, and one of Redis (tests/processes.py).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, name = nodeid.partition("::")
+        if path.startswith("tests/acceptance"):
+            is_embedded = "browser" in path or "minutes" in path or "embedded" in name
+            return "embedded" if is_embedded else "broker"
+        return "broker" if _uses_broker(path) else path
+
+
+@cache
+def _uses_broker(path: str) -> bool:
+    fixtures = r"\b(broker_url|dispatcher|publisher|pool)\b"
+    return bool(re.search(fixtures, (HERE.parent / path).read_text()))
 
 
 @pytest.fixture(autouse=True)

@@ -109,13 +109,14 @@ _COMMON = {
     "rrn": r"[0-9]{12}",
     "payer_vpa": _ADDRESS,
     "payee_vpa": _ADDRESS,
-    "amount": r"[0-9][0-9,]*\.[0-9]{2}",
+    "amount": r"[1-9][0-9]{0,15}\.[0-9]{2}",
     "currency": r"(?:INR)?",
     "status": r"[A-Za-z0-9]+",
     "txn_timestamp": r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}"
     rf"(?: {_CLOCK}|T{_CLOCK}Z)",
 }
-_ANYTHING = r"[^\x1f]*"
+#: No text that JSON has to escape.
+_ANYTHING = r'[^\x00-\x1f"\\]*'
 
 
 class UpiLayout:
@@ -146,17 +147,16 @@ class UpiLayout:
         if normal is None:
             return None
         try:
-            money = fields.parse_amount("amount", amount, fields.DEFAULT_CURRENCY)
             if moment[-1] == "Z":
                 instant = datetime.fromisoformat(moment)
                 moment = _local(instant)
             else:
                 instant = datetime.fromisoformat(moment + fields.INDIA_OFFSET)
-        except (FieldError, ValueError, OverflowError):
+        except (ValueError, OverflowError):
             return None
-        payment = (txn_id, rrn, payer.lower(), payee.lower(), money)
+        payment = (txn_id, rrn, payer.lower(), payee.lower(), amount)
         terms = (fields.DEFAULT_CURRENCY, normal, instant, moment, remarks.strip())
-        return self._row(line, cells, *payment, *terms)
+        return self._row(line, self._raw_row.plain(cells), *payment, *terms)
 
     def judge(self, line: int, outcome: Outcome) -> Row | Reject:
         """Return the row or the reject that a CSV record amounts to."""
@@ -185,19 +185,19 @@ class UpiLayout:
         instant = fields.parse_timestamp("txn_timestamp", moment)
         if reference is None and status not in STATUSES_WITHOUT_RRN:
             raise FieldError("rrn", Reason.MISSING_VALUE, "")
-        payment = (txn_id, rrn, payer, payee, money)
+        payment = (txn_id, rrn, payer, payee, str(money))
         terms = (currency, status, instant, _local(instant), remarks)
-        return self._row(line, cells, *payment, *terms)
+        return self._row(line, self._raw_row.json(cells), *payment, *terms)
 
     def _row(
         self,
         line: int,
-        cells: list[str],
+        raw_row: str,
         txn_id: str,
         rrn: str,
         payer: str,
         payee: str,
-        money: Decimal,
+        amount: str,
         currency: str,
         status: str,
         instant: datetime,
@@ -206,7 +206,7 @@ class UpiLayout:
     ) -> Row:
         account_id, _ = fields.split_vpa(payer)
         counterparty_account, vpa_or_ifsc = fields.split_vpa(payee)
-        payment = (txn_id, rrn, payer, payee, str(money), currency, status, DIRECTION)
+        payment = (txn_id, rrn, payer, payee, amount, currency, status, DIRECTION)
         return Row(
             line,
             txn_id,
@@ -215,12 +215,12 @@ class UpiLayout:
             account_id or payer,
             counterparty_account,
             vpa_or_ifsc,
-            money,
+            Decimal(amount),
             currency,
             status,
             DIRECTION,
             instant,
-            self._raw_row.json(cells),
+            raw_row,
             row_hash(HASH_VERSION, *payment, local, remarks),
         )
 

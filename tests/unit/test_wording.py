@@ -51,7 +51,7 @@ def test_a_number_drops_idle_zeros(number: str, text: str):
 def test_a_table_has_a_header_and_obeys_nothing():
     rows = [{"id": 1, "why": "a\x1bb", "by": None}, {"id": 1000, "why": "", "by": "me"}]
     assert table(rows).splitlines() == [
-        "id    why      by",
+        "id    why     by",
         "1     a\\x1bb  –",
-        "1000  –        me",
+        "1000  –       me",
     ]
