@@ -13,8 +13,8 @@ def prepare_connections() -> None:
 def _without_jit(connection: Any, **_: Any) -> None:
     """Turn off PostgreSQL's compiler of expressions where it has one.
 
-    Our statements are short, but the planner's guesses about tables of work are old, and
-    large ones set it off: `doctor` then took four seconds on an empty ledger.
+    Our statements are short, but the planner's guesses about tables of work are old,
+    and large ones set it off: `doctor` then took four seconds on an empty ledger.
     """
     with connection.connection.cursor() as cursor:
         cursor.execute("SET jit = off")
