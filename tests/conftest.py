@@ -28,13 +28,19 @@ hypothesis_settings.register_profile("long", max_examples=8_000, deadline=None)
 
 #: The folder of a test says what it costs.
 MARKS = {"architecture": "unit"}
+_RANKS = {"embedded": 0, "broker": 1}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """Mark every test by its folder, so that `-m unit` needs no care."""
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
         item.add_marker(MARKS.get(folder, folder))
+    if hasattr(config, "workerinput"):
+        # The longest scopes are dealt out first.
+        items.sort(key=lambda item: _RANKS.get(_scope(item.nodeid), 2))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
@@ -49,11 +55,15 @@ class SharedServers(LoadScopeScheduling):  # type: ignore[misc]
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        path, _, name = nodeid.partition("::")
-        if path.startswith("tests/acceptance"):
-            is_embedded = "browser" in path or "minutes" in path or "embedded" in name
-            return "embedded" if is_embedded else "broker"
-        return "broker" if _uses_broker(path) else path
+        return _scope(nodeid)
+
+
+def _scope(nodeid: str) -> str:
+    path, _, name = nodeid.partition("::")
+    if path.startswith("tests/acceptance"):
+        is_embedded = "browser" in path or "minutes" in path or "embedded" in name
+        return "embedded" if is_embedded else "broker"
+    return "broker" if _uses_broker(path) else path
 
 
 @cache
