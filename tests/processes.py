@@ -3,6 +3,7 @@
 It is loaded before Django reads its settings (pyproject.toml).
 """
 
+import gc
 import os
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,3 +18,9 @@ if (name := os.environ.get("PYTEST_XDIST_WORKER")) and "REDIS_URL" in os.environ
     os.environ["REDIS_URL"] = _own_database(
         os.environ["REDIS_URL"], int(name.removeprefix("gw"))
     )
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage no more among thousands of tests, which stay to the end."""
+    gc.collect()
+    gc.freeze()
