@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadScopeScheduling
 
 from jobs import handlers, synthetic
+from tests import processes
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -28,7 +29,8 @@ hypothesis_settings.register_profile("long", max_examples=8_000, deadline=None)
 
 #: The folder of a test says what it costs.
 MARKS = {"architecture": "unit"}
-_RANKS = {"embedded": 0, "broker": 1}
+#: Acceptance tests that start a product for themselves.
+HAVE_OWN_PRODUCT = ("test_first_minutes.py", "test_chaos.py", "test_stopping.py")
 
 
 def pytest_collection_modifyitems(
@@ -39,8 +41,8 @@ def pytest_collection_modifyitems(
         folder = item.path.relative_to(HERE).parts[0]
         item.add_marker(MARKS.get(folder, folder))
     if hasattr(config, "workerinput"):
-        # The longest scopes are dealt out first.
-        items.sort(key=lambda item: _RANKS.get(_scope(item.nodeid), 2))
+        # What takes longest is dealt out first.
+        items.sort(key=lambda item: "acceptance" not in item.keywords)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
@@ -49,27 +51,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 class SharedServers(LoadScopeScheduling):  # type: ignore[misc]
-    """Tests on the same broker, or the same running product, in one process.
+    """Tests on the same running product, or on the only broker, in one process.
 
-    Each process has a database of its own, and one of Redis (tests/processes.py).
+    Otherwise each process has servers of its own (tests/processes.py).
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return _scope(nodeid)
-
-
-def _scope(nodeid: str) -> str:
-    path, _, name = nodeid.partition("::")
-    if path.startswith("tests/acceptance"):
-        is_embedded = "browser" in path or "minutes" in path or "embedded" in name
-        return "embedded" if is_embedded else "broker"
-    return "broker" if _uses_broker(path) else path
+        path, _, name = nodeid.partition("::")
+        if path.startswith("tests/acceptance") and not path.endswith(HAVE_OWN_PRODUCT):
+            is_embedded = "browser" in path or "embedded" in name
+            return "embedded" if is_embedded else "broker"
+        if processes.have_brokers(self.config.getoption("numprocesses")):
+            return path
+        return "broker" if _uses_broker(path) else path
 
 
 @cache
 def _uses_broker(path: str) -> bool:
-    fixtures = r"\b(broker_url|dispatcher|publisher|pool)\b"
-    return bool(re.search(fixtures, (HERE.parent / path).read_text()))
+    names = r"\b(broker_url|dispatcher|publisher|pool|own_servers)\b"
+    return bool(re.search(names, (HERE.parent / path).read_text()))
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Gives each process of a parallel run a Redis database of its own.
+"""Gives each process of a parallel run a database of Redis and a broker of its own.
 
 It is loaded before Django reads its settings (pyproject.toml).
 """
@@ -14,10 +14,24 @@ def _own_database(url: str, process: int) -> str:
     return urlunsplit(parts._replace(path=f"/{number}"))
 
 
-if (name := os.environ.get("PYTEST_XDIST_WORKER")) and "REDIS_URL" in os.environ:
-    os.environ["REDIS_URL"] = _own_database(
-        os.environ["REDIS_URL"], int(name.removeprefix("gw"))
-    )
+def have_brokers(processes: int) -> bool:
+    """Return whether each process has a broker, or a virtual host, of its own."""
+    return len(_brokers()) >= processes
+
+
+def _brokers() -> list[str]:
+    return os.environ.get("TEST_BROKER_URLS", "").split()
+
+
+def _separate(process: int) -> None:
+    if url := os.environ.get("REDIS_URL"):
+        os.environ["REDIS_URL"] = _own_database(url, process)
+    if have_brokers(int(os.environ["PYTEST_XDIST_WORKER_COUNT"])):
+        os.environ["BROKER_URL"] = _brokers()[process]
+
+
+if name := os.environ.get("PYTEST_XDIST_WORKER"):
+    _separate(int(name.removeprefix("gw")))
 
 
 def pytest_collection_finish() -> None:

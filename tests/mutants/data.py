@@ -28,8 +28,8 @@ MUTANTS: Final = (
         16,
         "hash over the raw text",
         "ingestion/sources/upi.py",
-        "payment = (txn_id, rrn, payer, payee, str(money), currency",
-        "payment = (*cells[:5], currency",
+        "row_hash(HASH_VERSION, *payment, local, remarks)",
+        "row_hash(HASH_VERSION, raw_row)",
         (_UPI + "test_the_same_payment_written_differently_has_the_same_hash",),
     ),
     Mutant(
