@@ -1,4 +1,7 @@
-"""One running product for each set of services, shared by every test here."""
+"""One running product for each set of services, shared by every test here.
+
+It ends with the tests of this package: its workers would take others' messages.
+"""
 
 import json
 import os
@@ -65,14 +68,14 @@ def on_servers(database: str, redis: str, broker: str, bucket: str) -> dict[str,
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def database_url() -> Iterator[str]:
     """The database of the product on servers."""
     with own_database() as url:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The product on its embedded default."""
     product = Product(tmp_path_factory.mktemp("embedded") / "data", **QUICK)
@@ -81,7 +84,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     assert product.stop() == 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def on_services(
     tmp_path_factory: pytest.TempPathFactory,
     redis_url: str,
