@@ -8,7 +8,7 @@ CHECKS := lint types contracts migrations test
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-runtime demo up chaos $(CHECKS) check lock clean \
-	crash-points mutants bench bench-core bench-dead-letters bench-dispatcher bench-sim
+	crash-points mutants bench bench-core bench-dead-letters bench-dispatcher bench-ingest bench-sim ingest-exact ingest-huge
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -29,7 +29,7 @@ chaos: venv-runtime ## Break the product under load for ten minutes, and check t
 	@$(PY) manage.py chaos $(ARGS)
 
 test: venv ## Run the tests on real services (ARGS="-k name" goes to pytest)
-	@$(SERVICES) -- $(PY) -m pytest -n 2 $(ARGS)
+	@$(SERVICES) -- $(PY) -m pytest -n 4 --no-loadscope-reorder $(ARGS)
 
 check: venv ## Run lint, types, contracts, migrations and tests: the whole gate
 	@failed=; \
@@ -77,6 +77,15 @@ bench-core: venv-runtime ## Count the scheduler's decisions a second, alone (ARG
 
 bench-sim: venv-runtime ## Run the scheduler beside other policies in simulated time
 	@$(PY) -m benchmarks.simulated $(ARGS)
+
+bench-ingest: venv ## Load a million rows beside psql's \copy of the clean ones (ARGS="--rows 100000 --rounds 1")
+	@$(SERVICES) --only postgresql --only redis -- $(PY) -m benchmarks.ingest $(ARGS)
+
+ingest-exact: venv ## Load a million rows with planted faults, twice and under kill -9, and compare with the truth
+	@$(SERVICES) --only postgresql --only redis -- $(PY) -m benchmarks.ingest.exact $(ARGS)
+
+ingest-huge: venv ## Load a file of 2 GB over S3 whose connection is cut twice: all rows, little memory (ARGS="--mb 200 --cuts 5")
+	@$(SERVICES) --only postgresql --only redis --only s3 -- $(PY) -m benchmarks.ingest.huge $(ARGS)
 
 bench-dispatcher: venv ## Lead over a million queued jobs of 10,000 tenants: memory, start, decisions
 	@$(SERVICES) --only postgresql --only redis --only rabbitmq -- $(PY) -m benchmarks.dispatcher_scale $(ARGS)

@@ -1,10 +1,11 @@
 """The HTTP API of ingestion: enqueue the load of a stored file, fetch what it left."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
+from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework.exceptions import APIException, NotFound
@@ -14,12 +15,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from ingestion.downloads import Download, artifact_download
 from ingestion.payloads import IngestPayload
 from ingestion.selectors import Artifact, NoArtifactError, artifact_key
 from ingestion.storage import (
     ObjectChangedError,
     ObjectMissingError,
-    StoredObject,
     StoreUnavailableError,
     object_key,
     store,
@@ -122,24 +123,14 @@ class ArtifactView(APIView):
     artifact: ClassVar[Artifact]
 
     def get(self, request: Request, job_id: str) -> StreamingHttpResponse:
-        """Send the rows as CSV with the columns line, column, reason and value.
+        """Send it as it lies in the store.
 
         404 where the job left no such file, and for jobs of other tenants.
         """
         with tenant_scope(principal_of(request).tenant):
             key = self._key(job_id)
-        # The scope's transaction is over: a slow reader must not hold it open.
-        item, blocks = _open(key)
-        return StreamingHttpResponse(
-            blocks,
-            content_type="text/csv; charset=utf-8",
-            headers={
-                "Content-Disposition": (
-                    f'attachment; filename="{self.artifact}-{job_id}.csv"'
-                ),
-                "Content-Length": str(item.size),
-            },
-        )
+        name = f"{self.artifact}-{job_id}"
+        return send(artifact_download(self.artifact, key, name=name))
 
     def _key(self, job_id: str) -> str:
         try:
@@ -148,43 +139,68 @@ class ArtifactView(APIView):
             raise NotFound(str(error)) from None
 
 
-def _open(key: str) -> tuple[StoredObject, Iterator[bytes]]:
-    """Return an object and its blocks, the first one read: it may still be refused."""
+def send(download: Download) -> StreamingHttpResponse:
+    """Return an object of the store as a download; call it outside a scope.
+
+    A slow reader must not hold a transaction open. Raises NotFound and StoreAwayError.
+    """
     try:
-        item = store().stat(key)
-        blocks = store().blocks(item, 0)
-        first = next(blocks, b"")
+        item, blocks = download.opened()
     except ObjectMissingError:
         raise NotFound("The store no longer has this file.") from None
     except (ObjectChangedError, StoreUnavailableError) as error:
         raise StoreAwayError from error
-    return item, _joined(first, blocks)
+    disposition = content_disposition_header(True, download.name)
+    return StreamingHttpResponse(
+        blocks,
+        content_type=download.content_type,
+        headers={
+            "Content-Disposition": disposition or "attachment",
+            "Content-Length": str(item.size),
+        },
+    )
 
 
-def _joined(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
-
-
-def _described(artifact: Artifact, rows: str) -> Any:
+def _described(artifact: Artifact) -> Any:
     return extend_schema_view(
         get=extend_schema(
             operation_id=f"job_{artifact}",
-            summary=f"Download the rows of a file that were {rows}",
-            responses={(200, "text/csv"): OpenApiTypes.STR},
+            summary=f"Download {artifact.what}",
+            responses={(200, artifact.content_type): OpenApiTypes.STR},
         )
     )
 
 
-@_described(Artifact.REJECTS, "rejected")
+@_described(Artifact.REJECTS)
 class RejectsView(ArtifactView):
     """Download the rejected rows."""
 
     artifact = Artifact.REJECTS
 
 
-@_described(Artifact.CONFLICTS, "in conflict with stored ones")
+@_described(Artifact.CONFLICTS)
 class ConflictsView(ArtifactView):
     """Download the conflicting rows."""
 
     artifact = Artifact.CONFLICTS
+
+
+@_described(Artifact.FLAGS)
+class FlagsView(ArtifactView):
+    """Download the doubts about rows."""
+
+    artifact = Artifact.FLAGS
+
+
+@_described(Artifact.CORRECTIONS)
+class CorrectionsView(ArtifactView):
+    """Download the rejected rows as they stood."""
+
+    artifact = Artifact.CORRECTIONS
+
+
+@_described(Artifact.SUMMARY)
+class SummaryView(ArtifactView):
+    """Download the summary of a file."""
+
+    artifact = Artifact.SUMMARY

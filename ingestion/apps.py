@@ -1,6 +1,7 @@
 """Files of transactions, brought in row by row with honest rejects."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class IngestionConfig(AppConfig):
@@ -8,7 +9,7 @@ class IngestionConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the job kind that loads a file, and what files ask of the ledger."""
-        from ingestion import pruning
+        from ingestion import profiles, pruning
         from ingestion.handlers import INGEST
         from ingestion.invariants import INVARIANTS
         from jobs import handlers, invariants
@@ -16,3 +17,4 @@ class IngestionConfig(AppConfig):
         handlers.register(INGEST)
         invariants.register(*INVARIANTS)
         pruning.register()
+        post_migrate.connect(profiles.bring_built_in, sender=self)

@@ -1,81 +1,52 @@
 """The `ingest` kind: a stored file becomes rows of `fintech_transactions`.
 
-Steps: register the file, load it chunk by chunk, close it. The checkpoint holds the
-file's row, the pinned object, the position in it and the counts so far, so that a new
-attempt goes on with the next row.
+Steps: register the file, see whether it is one that was loaded before, compare what it
+says about itself where its source does, load it chunk by chunk, close it. Checkpoints
+hold the file's row, the pinned object and the position in it, so that a new attempt
+goes on with the next row; what became of the rows so far is beside the parts
+(ingestion/parts.py).
 """
 
 import logging
-from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator
 from functools import partial
-from typing import Any, Final, Self
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models.functions import Now
 
-from ingestion import artifacts, loader, sample, storage
-from ingestion.loader import Counts, Target
-from ingestion.models import IngestedFile, KeptOutRow
+from ingestion import profiles, sample, storage
+from ingestion.digest import Digest
+from ingestion.loading import load
+from ingestion.models import IngestedFile
 from ingestion.payloads import IngestPayload
-from ingestion.sources.base import Position, Reader, Record, SourceError
-from ingestion.sources.registry import UnknownSourceError, reader_get
+from ingestion.progress import Phase, Progress
+from ingestion.recognising import could_be_known, first_phase, recognise
+from ingestion.reports import result_of
+from ingestion.sources.base import Source, SourceError
+from ingestion.sources.registry import UnknownSourceError
 from ingestion.storage import StoredObject
+from ingestion.summaries import write_summary
+from ingestion.validating import validate
 from jobs.errors import PermanentError, RetryableError
 from jobs.handlers import Assignment, Checkpoint, JSONDict, Kind, Step
 from jobs.payloads import checked_by
 
 logger = logging.getLogger(__name__)
 
-#: A chunk of long rows ends here: its rows are all in memory at once.
-CHUNK_BYTES: Final = 4 * 1024 * 1024
+#: A smaller file is not worth a second connection.
+SMALL_FILE_BYTES: Final = 1024 * 1024
+_CHANGED: Final = "The object was replaced since it was looked at; enqueue it anew."
+_SOURCE_CHANGED: Final = (
+    "The source reads otherwise since the file was looked at; enqueue the file anew."
+)
+#: What a dead or cancelled job leaves as it is.
+_CLOSED: Final = (IngestedFile.State.LOADED, IngestedFile.State.QUARANTINED)
+
+#: More than any file has: nothing of one is left to take the digest of.
+BEYOND_BYTES: Final = 1 << 62
 
 Steps = Generator[Step, Checkpoint, JSONDict]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a load is: what a checkpoint keeps."""
-
-    file_id: int
-    item: StoredObject
-    chunk: int = 0
-    position: Position | None = None
-    counts: Counts = Counts()  # noqa: RUF009 - frozen
-
-    @classmethod
-    def from_json(cls, state: JSONDict) -> Self:
-        """Return what `to_json` wrote."""
-        position = state["position"]
-        return cls(
-            file_id=state["file_id"],
-            item=StoredObject(**state["item"]),
-            chunk=state["chunk"],
-            position=None if position is None else Position.from_json(position),
-            counts=Counts(**state["counts"]),
-        )
-
-    def to_json(self) -> JSONDict:
-        """Return the state to keep in the checkpoint."""
-        return {
-            "file_id": self.file_id,
-            "item": asdict(self.item),
-            "chunk": self.chunk,
-            "position": None if self.position is None else self.position.to_json(),
-            "counts": asdict(self.counts),
-        }
-
-    def checkpoint(self, **usage: int) -> Checkpoint:
-        """Return the checkpoint of the step that led here."""
-        offset = 0 if self.position is None else self.position.offset
-        return Checkpoint(
-            state=self.to_json(),
-            done=offset,
-            total=self.item.size,
-            unit="bytes",
-            usage={(meter, f"0:{self.chunk}"): used for meter, used in usage.items()},
-        )
 
 
 def ingest(assignment: Assignment) -> Steps:
@@ -95,8 +66,7 @@ def ingest(assignment: Assignment) -> Steps:
         text = f"There is no object {path!r}; upload it, then retry this job."
         raise PermanentError("object_missing", text) from error
     except storage.ObjectChangedError as error:
-        text = "The object was replaced while it was being loaded; enqueue it anew."
-        raise PermanentError("object_changed", text) from error
+        raise PermanentError("object_changed", _CHANGED) from error
     except storage.StoreUnavailableError as error:
         logger.warning("The object store is unavailable: %s", error)
         text = "The object store is unavailable; the job is tried again."
@@ -104,107 +74,110 @@ def ingest(assignment: Assignment) -> Steps:
 
 
 def _ingest(assignment: Assignment) -> Steps:
-    source = assignment.payload["source"]
-    read = reader_get(source)
+    name = assignment.payload["source"]
     if assignment.checkpoint is None:
+        dialect = profiles.dialect_for(tenant=assignment.tenant, name=name)
+        # Refused before anything is written.
+        source = profiles.source_named(name, dialect)
         key = storage.object_key(assignment.tenant, assignment.payload["s3_path"])
         item = storage.store().stat(key)
-        checkpoint = yield partial(_register, assignment, item)
+        begin = _reopen if "file_id" in assignment.payload else _register
+        checkpoint = yield partial(begin, assignment, source, item, dialect)
         progress = Progress.from_json(checkpoint.state)
     else:
         progress = Progress.from_json(assignment.checkpoint)
-    target = Target(assignment.tenant, source, progress.file_id)
-    for records in _chunks(read, progress):
-        checkpoint = yield partial(_load, target, progress, records)
-        progress = Progress.from_json(checkpoint.state)
-    paths = _write_artifacts(assignment, progress)
-    yield partial(_close, progress, paths)
-    counts = asdict(progress.counts)
-    return {**counts, **{name: path or None for name, path in paths.items()}}
+        source = profiles.source_named(name, progress.dialect)
+    if progress.phase is Phase.RECOGNISING:
+        progress = yield from recognise(source, progress)
+    if progress.phase is Phase.VALIDATING:
+        progress = yield from validate(assignment, source, progress)
+    if progress.phase is Phase.LOADING:
+        progress = yield from load(assignment, source, progress)
+    write_summary(storage.store(), assignment.tenant, progress)
+    return result_of(assignment.tenant, progress)
 
 
-def _register(assignment: Assignment, item: StoredObject) -> Checkpoint:
+def _register(
+    assignment: Assignment,
+    source: Source,
+    item: StoredObject,
+    dialect: JSONDict | None,
+) -> Checkpoint:
     file = IngestedFile.objects.create(
         tenant_id=assignment.tenant,
         job_id=assignment.job_id,
-        source=assignment.payload["source"],
+        source=source.name,
+        source_version=source.version,
         path=assignment.payload["s3_path"],
         size=item.size,
         etag=item.etag,
-        state=IngestedFile.State.LOADING,
     )
-    return Progress(file_id=file.pk, item=item).checkpoint()
+    is_wanted_anyhow = assignment.payload.get("reload", False)
+    may_be_known = not is_wanted_anyhow and could_be_known(source, size=item.size)
+    return Progress(
+        file_id=file.pk,
+        item=item,
+        phase=Phase.RECOGNISING if may_be_known else first_phase(source),
+        passes=2 if source.has_totals else 1,
+        parts=_parts(item),
+        dialect=dialect,
+    ).checkpoint()
 
 
-def _chunks(read: Reader, progress: Progress) -> Iterator[list[Record]]:
-    resume = progress.position
-    offset = 0 if resume is None else resume.offset
-    records = read(storage.store().blocks(progress.item, offset), resume=resume)
-    for first in records:
-        chunk, end = [first], offset + CHUNK_BYTES
-        while chunk[-1].end_offset < end and len(chunk) < settings.INGEST_CHUNK_ROWS:
-            record = next(records, None)
-            if record is None:
-                break
-            chunk.append(record)
-        offset = chunk[-1].end_offset
-        yield chunk
+def _reopen(
+    assignment: Assignment,
+    source: Source,
+    item: StoredObject,
+    dialect: JSONDict | None,
+) -> Checkpoint:
+    """Begin to load a file that was released from its quarantine.
+
+    Raises PermanentError if it was not, or is not what a person has decided about.
+    """
+    wanted = {"pk": assignment.payload["file_id"], "job_id": assignment.job_id}
+    file = IngestedFile.objects.filter(**wanted).first()
+    if file is None:
+        text = "The file that the payload names was not released for this job."
+        raise PermanentError("not_released", text)
+    if (item.size, item.etag) != (file.size, file.etag):
+        raise PermanentError("object_changed", _CHANGED)
+    if source.version != file.source_version:
+        raise PermanentError("source_changed", _SOURCE_CHANGED)
+    return Progress(
+        file_id=file.pk,
+        item=item,
+        phase=Phase.LOADING,
+        parts=_parts(item),
+        digest=Digest(BEYOND_BYTES, file.content_digest, is_whole=True),
+        is_checked=True,
+        dialect=dialect,
+    ).checkpoint()
 
 
-def _load(target: Target, progress: Progress, records: list[Record]) -> Checkpoint:
-    counts = loader.load(target, records)
-    before = 0 if progress.position is None else progress.position.offset
-    after = replace(
-        progress,
-        chunk=progress.chunk + 1,
-        position=records[-1].position,
-        counts=progress.counts + counts,
-    )
-    IngestedFile.objects.filter(pk=target.file_id).update(
-        state=IngestedFile.State.LOADING, **asdict(after.counts)
-    )
-    size = records[-1].end_offset - before
-    return after.checkpoint(rows=counts.rows, bytes=size)
-
-
-def _write_artifacts(assignment: Assignment, progress: Progress) -> dict[str, str]:
-    def write(why: KeptOutRow.Why, folder: str) -> str:
-        path = f"{folder}/{assignment.job_id}.csv"
-        return artifacts.write_kept_out(
-            storage.store(),
-            tenant=assignment.tenant,
-            file_id=progress.file_id,
-            why=why,
-            key=storage.object_key(assignment.tenant, path),
-        )
-
-    return {
-        "rejects_path": write(KeptOutRow.Why.REJECTED, "rejects"),
-        "conflicts_path": write(KeptOutRow.Why.CONFLICTING, "conflicts"),
-    }
-
-
-def _close(progress: Progress, paths: dict[str, Any]) -> Checkpoint:
-    IngestedFile.objects.filter(pk=progress.file_id).update(
-        state=IngestedFile.State.LOADED, loaded_at=Now(), **paths
-    )
-    checkpoint = progress.checkpoint()
-    return replace(checkpoint, done=progress.item.size, is_last=True)
+def _parts(item: StoredObject) -> int:
+    return settings.INGEST_LOADERS if item.size > SMALL_FILE_BYTES else 1
 
 
 def mark_failed(job_id: UUID) -> None:
-    """Show the file of a dead or cancelled job as failed."""
-    IngestedFile.objects.filter(job_id=job_id).update(state=IngestedFile.State.FAILED)
+    """Show the file of a dead or cancelled job as failed, unless it is closed."""
+    files = IngestedFile.objects.filter(job_id=job_id).exclude(state__in=_CLOSED)
+    files.update(state=IngestedFile.State.FAILED)
 
 
 def why_fixed(job_id: UUID) -> str:
-    """Return why a job has to stay with its file: rows of it are loaded and counted."""
-    file = IngestedFile.objects.filter(job_id=job_id, rows__gt=0).first()
-    if file is None:
+    """Return why a job has to stay with its file.
+
+    Rows of it are loaded and counted, or a person has decided about just this one.
+    """
+    file = IngestedFile.objects.filter(job_id=job_id).first()
+    if file is None or (file.rows == 0 and file.decided_at is None):
         return ""
+    what = f"{file.rows:,} row(s) of {file.path!r} are loaded"
+    if file.rows == 0:
+        what = f"{file.path!r} was released from its quarantine"
     return (
-        f"{file.rows:,} row(s) of {file.path!r} are loaded, so the job can only go on "
-        "with that file. Enqueue another file as a job of its own, and discard this."
+        f"{what}, so the job can only go on with that file. Enqueue another file as a "
+        "job of its own, and discard this."
     )
 
 

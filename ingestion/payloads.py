@@ -2,23 +2,29 @@
 
 from rest_framework import serializers
 
-from ingestion.sources.registry import UnknownSourceError, reader_get
+from ingestion.profiles import source_for
+from ingestion.sources.registry import UnknownSourceError
 from ingestion.storage import UnsafePathError, object_key
-from jobs.fields import StrictCharField
+from jobs.fields import StrictBooleanField, StrictCharField
 from jobs.payloads import PayloadInput
 
 
 class IngestPayload(PayloadInput):
     """A stored file, and how to read it."""
 
-    payload_fields = ("s3_path", "source")
+    payload_fields = ("s3_path", "source", "reload")
 
     s3_path = StrictCharField(
         help_text="Path below the tenant's own prefix. The file may arrive later than "
         "this call, but not later than the job's start.",
     )
     source = StrictCharField(  # type: ignore[assignment] # a field, not its source
-        max_length=64, help_text="Name of a format, exactly as in docs/formats.md."
+        max_length=64,
+        help_text="Name of a format, exactly as in docs/formats.md, or of a dialect.",
+    )
+    reload = StrictBooleanField(
+        required=False,
+        help_text="Load it even if a file with the same content was loaded before.",
     )
 
     def validate_s3_path(self, value: str) -> str:
@@ -32,7 +38,7 @@ class IngestPayload(PayloadInput):
     def validate_source(self, value: str) -> str:
         """Refuse a source that no reader exists for."""
         try:
-            reader_get(value)
+            source_for(tenant=self.context["tenant"], name=value)
         except UnknownSourceError as error:
             raise serializers.ValidationError(
                 str(error), code="unknown_source"

@@ -26,6 +26,8 @@ def register() -> None:
     )
     for name, table, key in (
         ("kept-out rows", "ingestion_keptoutrow", "file_id"),
+        ("faults", "ingestion_filefault", "file_id"),
+        ("statements", "ingestion_statement", "file_id"),
         ("files", "ingestion_ingestedfile", "id"),
     ):
         pruning.leftover(name, table, f"x.{key} IN ({_FILES})")

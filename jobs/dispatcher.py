@@ -264,7 +264,8 @@ class Dispatcher:
         """
         before, self.stops = self.stops, switches.stops()
         if before.kinds != self.stops.kinds:
-            logger.info("Dispatching all kinds but %s", sorted(self.stops.kinds))
+            stopped = ", ".join(sorted(self.stops.kinds)) or "none"
+            logger.info("Kinds that are not dispatched: %s", stopped)
             self._rebuild()
 
     def _read_slots(self) -> None:

@@ -132,7 +132,8 @@ class JobScreens(ReadOnlyAdmin):
             "checkpoint": json_block(job.checkpoint),
             "error_details": json_block(job.error),
             # The app that ingests comes later than this one, so it is not imported.
-            "ingested_file": getattr(job, "ingested_file", None),
+            "ingested_file": getattr(job, "ingested_file", None)
+            or getattr(job, "quarantined_file", None),
         }
 
     @admin.display(description="State")

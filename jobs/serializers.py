@@ -22,6 +22,7 @@ from jobs.models import Attempt, Job, Priority
 from jobs.waits import Wait
 
 MAX_ATTEMPTS: Final = 25
+STATES: Final = [state.value for state in State]
 MICROSECONDS: Final = 1_000_000
 #: A file of a job is a key of its result: `rejects_path` is at `/jobs/<id>/rejects`.
 FILE_SUFFIX: Final = "_path"
@@ -118,6 +119,17 @@ class LinksOutput(serializers.Serializer[Any]):
     conflicts = serializers.CharField(
         required=False, help_text="Download of the conflicting rows, if there are any."
     )
+    flags = serializers.CharField(
+        required=False, help_text="Download of the doubts about accepted rows."
+    )
+    corrections = serializers.CharField(
+        required=False,
+        help_text="Download of the rejected rows as they stood, to correct them and "
+        "send them again.",
+    )
+    summary = serializers.CharField(
+        required=False, help_text="Download of all that is known of the file."
+    )
 
 
 class JobOutput(serializers.Serializer[Job]):
@@ -130,7 +142,7 @@ class JobOutput(serializers.Serializer[Job]):
         choices=[priority.label for priority in Priority],
         source="get_priority_display",
     )
-    state = serializers.ChoiceField(choices=[state.value for state in State])
+    state = serializers.ChoiceField(choices=STATES)
     progress = ProgressOutput()
     created_at = MomentField()
     dispatched_at = MomentField(allow_null=True)

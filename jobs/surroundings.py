@@ -28,7 +28,7 @@ from jobs.statements import rows
 from jobs.switches import turned_off
 from tenants import checks, rls
 from tenants.models import Tenant
-from tenants.scoping import TenantOwned, all_tenants
+from tenants.scoping import TenantOwned, TenantShared, all_tenants
 
 #: Seconds that Redis and the broker have for an answer, and each look at the ledger.
 PART_SECONDS: Final = 2
@@ -104,7 +104,8 @@ def _login() -> list[Sign]:
 
 
 def _walls() -> list[Sign]:
-    owned = [m for m in apps.get_models() if issubclass(m, (Tenant, TenantOwned))]
+    kinds = (Tenant, TenantOwned, TenantShared)
+    owned = [m for m in apps.get_models() if issubclass(m, kinds)]
     tables = {model._meta.db_table for model in owned if model._meta.managed}
     if open_ := rls.unprotected(tables):
         text = (
@@ -204,7 +205,9 @@ def _redis() -> Sign:
 
 def _broker(pools: list[str]) -> list[Sign]:
     try:
-        with current_app.connection_for_write(connect_timeout=PART_SECONDS) as broker:
+        with current_app.connection_for_write(
+            connect_timeout=PART_SECONDS, transport_options=hurry(PART_SECONDS)
+        ) as broker:
             broker.connect()
             answers = Sign("broker", Verdict.OK, "answers")
             if broker.transport.driver_type != "amqp":
@@ -215,6 +218,19 @@ def _broker(pools: list[str]) -> list[Sign]:
             "Start it, or correct BROKER_URL; jobs are accepted and wait until then."
         )
         return [_away("broker", error, remedy)]
+
+
+def hurry(seconds: float) -> dict[str, float]:
+    """Return the options of a connection that waits so long for each answer.
+
+    A frozen broker accepts a connection and says nothing, and the options of the
+    product's own connections are patient.
+    """
+    names = ("socket_timeout", "socket_connect_timeout")
+    url = current_app.conf.broker_write_url or current_app.conf.broker_url
+    if url.startswith("amqp"):
+        names = ("read_timeout", "write_timeout")
+    return dict.fromkeys(names, seconds)
 
 
 def _queues(broker: Connection, pools: list[str]) -> Iterator[Sign]:

@@ -24,7 +24,7 @@ from django.conf import settings
 from django.db import Error, connection
 from kombu.message import Message
 
-from jobs import draining, limits, refusals, suspects, sweeps
+from jobs import collector, draining, limits, refusals, suspects, sweeps
 from jobs.lease import Proxy
 from jobs.messages import INVALID, UNDECODABLE, UNKNOWN_TASK
 from jobs.queues import RUN_ATTEMPT
@@ -227,15 +227,16 @@ def install(app: Celery, *, pool: str) -> None:
     app.steps["worker"].add(Heartbeat)
     app.steps["consumer"].add(refusals.DeadLetterQueue)
     task_failure.connect(_child_died, weak=False)
-    worker_process_init.connect(_obey_the_parent_alone, weak=False)
+    worker_process_init.connect(_prepare_child, weak=False)
 
 
-def _obey_the_parent_alone(**_: Any) -> None:
+def _prepare_child(**_: Any) -> None:
     """Have a child live on when the whole group of processes is told to stop.
 
     As a service manager does it; the parent takes care that the child ends.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    collector.collect_seldom()
 
 
 def _give_back(worker: str) -> int:

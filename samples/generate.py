@@ -131,7 +131,14 @@ class Writer:
         for number in range(1, rows + 1):
             if bad_every and number % bad_every == 0:
                 yield self._bad(number, number // bad_every - 1)
-            elif repeat_every and number % repeat_every == 0:
+            elif (
+                repeat_every
+                and number % repeat_every == 0
+                and not (
+                    # A row that is refused cannot be repeated.
+                    bad_every and (number - REPEAT_DISTANCE) % bad_every == 0
+                )
+            ):
                 yield self._repeated(number, number // repeat_every)
             else:
                 yield self._good(good_cells(self.seed, number))

@@ -7,7 +7,7 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -41,6 +41,10 @@ class Producer:
 
     def call(self, path: str, body: Any = None) -> Any:
         """Send a request with the tenant's key; returns the JSON answer."""
+        return json.loads(self.text(path, body))
+
+    def text(self, path: str, body: Any = None) -> str:
+        """Send a request with the tenant's key; returns the answer as it is."""
         data = None if body is None else json.dumps(body).encode()
         headers = {
             "Authorization": f"Bearer {self.key}",
@@ -48,11 +52,11 @@ class Producer:
         }
         request = Request(self.base_url + path, data, headers)  # noqa: S310 - ours
         with urlopen(request, timeout=30) as response:  # noqa: S310
-            return json.load(response)
+            return str(response.read(), "utf-8")
 
-    def enqueue(self, path: str) -> None:
+    def enqueue(self, path: str, source: str = "UPI") -> None:
         """Ask for a file to be loaded."""
-        body = {"tenant_id": self.tenant, "s3_path": path, "source": "UPI"}
+        body = {"tenant_id": self.tenant, "s3_path": path, "source": source}
         self.job_ids.append(self.call("/enqueue/ingest", body)["id"])
 
     def jobs(self) -> list[Any]:
@@ -61,11 +65,13 @@ class Producer:
         return sorted(found, key=lambda job: job["id"])
 
 
-def prepare(*, now: datetime, base_url: str) -> list[Producer]:
+def prepare(
+    weights: Mapping[str, Decimal], *, now: datetime, base_url: str
+) -> list[Producer]:
     """Create the tenants and a key for each; keys of an earlier run are revoked."""
     producers = []
     with all_tenants(reason="demonstration"):
-        for slug, weight in WEIGHTS.items():
+        for slug, weight in weights.items():
             if not Tenant.objects.filter(slug=slug).exists():
                 tenant_create(slug=slug, weight=weight)
             ApiKey.objects.filter(tenant_id=slug, name="demo", revoked_at=None).update(

@@ -24,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from storages.backends.s3 import S3Storage
 
+from jobs.surroundings import hurry
 from taskqueue_site.celery import app
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,9 @@ def _redis() -> str:
 
 
 def _broker() -> str:
-    with app.connection_for_write(connect_timeout=TIMEOUT_SECONDS) as broker:
+    with app.connection_for_write(
+        connect_timeout=TIMEOUT_SECONDS, transport_options=hurry(TIMEOUT_SECONDS)
+    ) as broker:
         broker.connect()
     return OK
 

@@ -8,9 +8,10 @@ from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.paginator import InvalidPage
 from django.db import DataError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
-from django.urls import reverse
+from django.urls import Resolver404, resolve, reverse
 
 from tenants.acting import acting, nobody
+from tenants.adminkit import opens_scopes
 from tenants.scoping import all_tenants
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -36,8 +37,10 @@ class ActorMiddleware:
 class AdminScopeMiddleware:
     """Runs an admin request as platform staff, in one transaction.
 
-    Who may enter is the admin's own business (staff, permissions). The theme needs
-    `unsafe-eval` and inline styles, so the admin's responses relax those two.
+    A view that is marked so (`opening_scopes`) opens by itself what it needs when a
+    form comes. Who may enter is the admin's own business (staff, permissions). The
+    theme needs `unsafe-eval` and inline styles, so the admin's responses relax those
+    two.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -51,6 +54,9 @@ class AdminScopeMiddleware:
             return HttpResponseBadRequest("The request holds a NUL character.")
         if not request.user.is_active or not request.user.is_staff:
             response = self.get_response(request)
+        elif _opens_scopes(request):
+            with acting(who=f"staff {request.user.get_username()}"):
+                response = self.get_response(request)
         else:
             with (
                 acting(who=f"staff {request.user.get_username()}"),
@@ -77,6 +83,16 @@ class AdminScopeMiddleware:
             return None
         logger.warning("Unable to answer %s", request.path, exc_info=exception)
         return HttpResponseBadRequest("The address has a value that nothing can match.")
+
+
+def _opens_scopes(request: HttpRequest) -> bool:
+    """Tell whether a form goes to a view that must not run in one transaction."""
+    if request.method != "POST":
+        return False
+    try:
+        return opens_scopes(resolve(request.path_info).func)
+    except Resolver404:
+        return False
 
 
 def _has_nul(request: HttpRequest) -> bool:

@@ -31,7 +31,10 @@ _GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         "Data",
         (
             ("Files", "description", "ingestion_ingestedfile"),
+            ("Statements", "account_balance", "ingestion_statement"),
+            ("Faults of files", "rule_folder", "ingestion_filefault"),
             ("Transactions", "receipt_long", "ingestion_transaction"),
+            ("Dialect profiles", "dictionary", "ingestion_dialectprofile"),
             ("Mismatches", "difference", "reconciliation_reconciliation"),
             ("Usage", "data_usage", "jobs_usageevent"),
         ),

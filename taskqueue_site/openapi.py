@@ -128,6 +128,15 @@ _NOT_SO: Final = {
     "409": "The job is not dead: `code` says its state. Or it cannot have another "
     "payload (`payload_fixed`)."
 }
+#: The address is the key.
+_UPLOAD: Final = "/v1/uploads/{token}"
+_UPLOAD_PROBLEMS: Final = {
+    "400": "The body broke off, or has another size than was asked for.",
+    "403": "The time in which it had to begin is over.",
+    "404": "There is no such upload.",
+    "411": _BODY_PROBLEMS["411"],
+    "503": _UNAVAILABLE,
+}
 
 _ACCEPTED: Final = {
     "description": "The job is written and will run.",
@@ -153,6 +162,8 @@ def with_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def _problems_of(path: str, method: str) -> dict[str, str]:
+    if path == _UPLOAD:
+        return _UPLOAD_PROBLEMS
     found = {"401": _UNAUTHORIZED, "503": _UNAVAILABLE}
     if method == "post":
         found |= _BODY_PROBLEMS

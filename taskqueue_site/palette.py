@@ -9,8 +9,9 @@ from uuid import UUID
 from django.http import HttpRequest
 from unfold.dataclasses import SearchResult
 
-from ingestion.admin import transaction_ids
 from ingestion.models import Transaction
+from ingestion.terms import read_term
+from ingestion.transaction_search import with_id
 from jobs.models import Job
 from tenants.adminkit import change_url
 from tenants.models import Tenant
@@ -65,7 +66,6 @@ def _tenants(term: str) -> list[SearchResult]:
 def _transactions(term: str) -> list[SearchResult]:
     if len(term) < SHORTEST:
         return []
-    ids = transaction_ids(term)[:MOST]
     return [
         SearchResult(
             title=row.txn_id,
@@ -73,5 +73,5 @@ def _transactions(term: str) -> list[SearchResult]:
             link=change_url(Transaction, row.pk),
             icon="receipt_long",
         )
-        for row in Transaction.objects.filter(pk__in=ids)
+        for row in with_id(Transaction.objects.all(), read_term(term))[:MOST]
     ]

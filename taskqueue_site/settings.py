@@ -134,6 +134,12 @@ DATABASES: dict[str, dict[str, Any]] = {
     }
 }
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+# `manage.py dbshell` looks at these alone: of `?host=` it would know nothing, and ask
+# whichever server psql finds by itself.
+for _name in ("host", "port"):
+    if _name in DATABASES["default"]["OPTIONS"]:
+        _value = DATABASES["default"]["OPTIONS"].pop(_name)
+        DATABASES["default"][_name.upper()] = str(_value)
 
 # --- Storage --------------------------------------------------------------------------
 # Objects live under tenants/<slug>/ of one store: a folder, or an S3 bucket.
@@ -180,6 +186,10 @@ STORAGES = {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage",
     },
 }
+#: How producers and browsers reach the S3 server, if not by STORAGE_URL's endpoint.
+STORAGE_PUBLIC_ENDPOINT = env.str("STORAGE_PUBLIC_ENDPOINT", default="")
+#: Most bytes of a file that is uploaded; what S3 takes in one piece.
+UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=5 * 1024**3)
 STATIC_URL = "/static/"
 STATIC_ROOT = STACK_DATA / "static"
 
@@ -254,7 +264,11 @@ BUNDLE_JOBS = env.int("BUNDLE_JOBS", default=128)
 #: Registers the `sleep` kind and its endpoint, for load tests.
 SYNTHETIC_KINDS = env.bool("SYNTHETIC_KINDS", default=False)
 #: Rows of a file written per transaction; a chunk also ends at `CHUNK_BYTES`.
-INGEST_CHUNK_ROWS = env.int("INGEST_CHUNK_ROWS", default=5000)
+INGEST_CHUNK_ROWS = env.int("INGEST_CHUNK_ROWS", default=12_000)
+# A load uses a second core where there is one.
+INGEST_LOADERS = env.int("INGEST_LOADERS", default=min(2, os.cpu_count() or 1))
+#: Most bytes that a compressed file may unpack to.
+INGEST_UNPACKED_MAX_BYTES = env.int("INGEST_UNPACKED_MAX_BYTES", default=10 * 1024**3)
 
 # --- API ------------------------------------------------------------------------------
 
@@ -286,8 +300,9 @@ SPECTACULAR_SETTINGS = {
         "taskqueue_site.openapi.with_problems",
     ],
     "ENUM_NAME_OVERRIDES": {
-        "State": "jobs.lifecycle.State",
+        "StateEnum": "jobs.serializers.STATES",
         "Outcome": "jobs.lifecycle.Outcome",
+        "FileStateEnum": "ingestion.files_serializers.STATES",
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024

@@ -4,7 +4,16 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from ingestion.api import ConflictsView, EnqueueIngestView, RejectsView
+from ingestion.api import (
+    ConflictsView,
+    CorrectionsView,
+    EnqueueIngestView,
+    FlagsView,
+    RejectsView,
+    SummaryView,
+)
+from ingestion.files_api import FileArtifactView, FileLinksView, FilesView, FileView
+from ingestion.uploads_api import UploadsView, UploadView
 from jobs.api import CancelJobView, EnqueueSleepView, JobsView, JobView
 from jobs.dead_letters_api import (
     DeadLetterGroupsView,
@@ -33,6 +42,15 @@ urlpatterns = [
     path("jobs/<str:job_id>/cancel", CancelJobView.as_view(), name="job-cancel"),
     path("jobs/<str:job_id>/rejects", RejectsView.as_view(), name="job-rejects"),
     path("jobs/<str:job_id>/conflicts", ConflictsView.as_view(), name="job-conflicts"),
+    path("jobs/<str:job_id>/flags", FlagsView.as_view(), name="job-flags"),
+    path(
+        "jobs/<str:job_id>/corrections",
+        CorrectionsView.as_view(),
+        name="job-corrections",
+    ),
+    path("jobs/<str:job_id>/summary", SummaryView.as_view(), name="job-summary"),
+    path("v1/uploads", UploadsView.as_view(), name="uploads"),
+    path("v1/uploads/<str:token>", UploadView.as_view(), name="upload"),
     path(_LETTERS, DeadLettersView.as_view(), name="dead-letters"),
     path(
         f"{_LETTERS}/groups", DeadLetterGroupsView.as_view(), name="dead-letter-groups"
@@ -43,6 +61,14 @@ urlpatterns = [
     path(f"{_LETTER}/retry", RetryView.as_view(), name="dead-letter-retry"),
     path(f"{_LETTER}/discard", DiscardView.as_view(), name="dead-letter-discard"),
     path(f"{_LETTER}/restore", RestoreView.as_view(), name="dead-letter-restore"),
+    path("v1/files", FilesView.as_view(), name="files"),
+    path("v1/files/<str:file_id>", FileView.as_view(), name="file"),
+    path("v1/files/<str:file_id>/links", FileLinksView.as_view(), name="file-links"),
+    path(
+        "v1/files/<str:file_id>/<str:artifact>",
+        FileArtifactView.as_view(),
+        name="file-artifact",
+    ),
     path("openapi.json", SchemaView.as_view(), name="openapi"),
     path("docs", DocsView.as_view(), name="docs"),
     path("livez", livez, name="livez"),

@@ -128,6 +128,20 @@ class ChangesOnly(_Base):
         obj.save(update_fields=sorted(changed))
 
 
+def opening_scopes(view: Method) -> Method:
+    """Mark a view whose POST opens scopes itself: it talks to what may be slow.
+
+    Otherwise an admin request runs as platform staff in one transaction.
+    """
+    view._opens_scopes = True  # type: ignore[attr-defined]
+    return view
+
+
+def opens_scopes(view: Callable[..., Any]) -> bool:
+    """Tell whether a view is marked so."""
+    return getattr(view, "_opens_scopes", False)
+
+
 def dialog_action(
     *, description: str, text: str, form: type[Any], **options: Any
 ) -> Callable[[Method], Method]:

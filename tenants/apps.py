@@ -8,8 +8,9 @@ class TenantsConfig(AppConfig):
     name = "tenants"
 
     def ready(self) -> None:
-        """Register the system checks and the grants that follow each migration."""
-        from tenants import checks, rls
+        """Register the checks, the grants after a migration and new connections."""
+        from tenants import checks, connections, rls
 
         checks.register()
+        connections.prepare_connections()
         post_migrate.connect(rls.grant_platform_tables, sender=self)

@@ -1,8 +1,9 @@
 """Row-level security: the roles, the policies and the grants (wall two).
 
-`protect` goes into the migration that creates a tenant-owned table. Policies name the
-role they bind, and tables are FORCEd, so the owner of the tables sees nothing either
-until a scope has set a role (tenants/scoping.py).
+`protect` goes into the migration that creates a tenant-owned table, and `share` behind
+it where rows of no tenant are for all to read. Policies name the role they bind, and
+tables are FORCEd, so the owner of the tables sees nothing either until a scope has set
+a role (tenants/scoping.py).
 """
 
 from collections.abc import Collection
@@ -71,6 +72,21 @@ def protect(table: str, column: str = "tenant_id", *, writable: bool = True) -> 
         ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY;
         ALTER TABLE {table} DISABLE ROW LEVEL SECURITY;
         """,
+    )
+
+
+def share(table: str, column: str = "tenant_id") -> RunSQL:
+    """Return the operation that also shows a protected table's rows of no tenant.
+
+    To `protect`, which comes first, it adds a policy for reading alone: permissive
+    policies are joined by OR, and what is changed or removed must pass the others.
+    """
+    return RunSQL(
+        f"""
+        CREATE POLICY shared_rows ON {table} FOR SELECT TO {TENANT_ROLE}
+            USING ({column} IS NULL);
+        """,
+        f"DROP POLICY shared_rows ON {table};",
     )
 
 

@@ -165,6 +165,19 @@ class ScopedManager(models.Manager[ModelT]):
         return rows.filter(**{self.tenant_field: scope.tenant})
 
 
+class SharedManager(ScopedManager[ModelT]):
+    """Refuses unscoped queries; a tenant sees its own rows and the platform's."""
+
+    def get_queryset(self) -> models.QuerySet[ModelT]:
+        """Return the rows of the scope in force, and those of no tenant."""
+        rows = models.Manager.get_queryset(self)
+        scope = current_scope()
+        if scope.tenant is None:
+            return rows
+        own = models.Q(**{self.tenant_field: scope.tenant})
+        return rows.filter(own | models.Q(**{self.tenant_field: None}))
+
+
 class TenantOwned(models.Model):
     """Base of every table whose rows belong to one tenant.
 
@@ -178,6 +191,30 @@ class TenantOwned(models.Model):
     )
 
     objects: ScopedManager[Any] = ScopedManager()
+
+    class Meta:
+        abstract = True
+        base_manager_name = "objects"
+        default_manager_name = "objects"
+
+
+class TenantShared(models.Model):
+    """Base of every table with rows of tenants and rows of the platform for all.
+
+    Rows without a tenant are the platform's: every tenant reads them, and none may
+    change them. The migration that creates such a table also calls `rls.share` on it.
+    """
+
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+    )
+
+    objects: SharedManager[Any] = SharedManager()
 
     class Meta:
         abstract = True

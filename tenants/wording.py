@@ -1,8 +1,9 @@
 """How durations and numbers read on screen. Pure: no Django, no clock."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
@@ -59,6 +60,16 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as columns under their keys, which are the same, for a terminal."""
+    lines = [list(rows[0])]
+    for row in rows:
+        told = ("–" if value in (None, "") else str(value) for value in row.values())
+        lines.append([printable(text) for text in told])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def _escaped(character: str) -> str:

@@ -1,6 +1,6 @@
 """What tests start from: tenants, jobs at some point of their life, files, people."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -8,7 +8,13 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from ingestion.models import IngestedFile, KeptOutRow, Transaction
+from ingestion.models import (
+    FileFault,
+    IngestedFile,
+    KeptOutRow,
+    Statement,
+    Transaction,
+)
 from jobs import leadership, ledger, runner, services
 from jobs.errors import Failure
 from jobs.handlers import Assignment
@@ -185,23 +191,32 @@ def _make_attempt(
     )
 
 
-def make_file(tenant: str, *, job: Job, **values: Any) -> IngestedFile:
-    """Create a loaded file with one inserted and one rejected row."""
+def make_quarantined_file(tenant: str, *, job: Job, **values: Any) -> IngestedFile:
+    """Create a file that is in quarantine for one fault."""
+    file = _make_file(tenant, job=job, state="quarantined", **values)
+    make_fault(file)
+    return file
+
+
+def _make_file(tenant: str, **values: Any) -> IngestedFile:
     with all_tenants(reason="test"):
-        file: IngestedFile = IngestedFile.objects.create(
+        made: IngestedFile = IngestedFile.objects.create(
             **{
                 "tenant_id": tenant,
-                "job": job,
                 "source": "UPI",
                 "path": "in/upi.csv",
                 "size": 1234,
-                "state": "loaded",
-                "rows": 2,
-                "inserted": 1,
-                "rejected": 1,
                 **values,
             }
         )
+    return made
+
+
+def make_file(tenant: str, *, job: Job, **values: Any) -> IngestedFile:
+    """Create a loaded file with one inserted and one rejected row."""
+    counts = {"rows": 2, "inserted": 1, "rejected": 1}
+    file = _make_file(tenant, job=job, **{"state": "loaded", **counts, **values})
+    with all_tenants(reason="test"):
         KeptOutRow.objects.create(
             tenant_id=tenant,
             file=file,
@@ -213,6 +228,55 @@ def make_file(tenant: str, *, job: Job, **values: Any) -> IngestedFile:
             raw_row={"payer_vpa": "asha.rao@okbank"},
         )
     return file
+
+
+def make_statement(file: IngestedFile, **values: Any) -> Statement:
+    """Create a statement of that file, which counts one more."""
+    with all_tenants(reason="test"):
+        made: Statement = Statement.objects.create(
+            **{
+                "tenant_id": file.tenant_id,
+                "file": file,
+                "ordinal": file.statement_count + 1,
+                "line": 9,
+                "source": file.source,
+                "day": date(2026, 1, 15),
+                "account_id": "50100012345678",
+                "statement_id": "STMT-7",
+                "number": 7,
+                "currency": "INR",
+                "opening": Decimal("100.00"),
+                "closing": Decimal("1334.50"),
+                "opening_date": date(2026, 1, 14),
+                "closing_date": date(2026, 1, 15),
+                "rows": 1,
+                "credits": Decimal("1234.50"),
+                "debits": Decimal(0),
+                **values,
+            }
+        )
+        file.statement_count += 1
+        file.save(update_fields=["statement_count"])
+    return made
+
+
+def make_fault(file: IngestedFile, **values: Any) -> FileFault:
+    """Create a fault of that file, which counts one more."""
+    with all_tenants(reason="test"):
+        made: FileFault = FileFault.objects.create(
+            **{
+                "tenant_id": file.tenant_id,
+                "file": file,
+                "line": 9,
+                "control": "closing_balance",
+                "expected": "1334.50",
+                "found": "1334.00",
+                **values,
+            }
+        )
+        file.fault_count += 1
+        file.save(update_fields=["fault_count"])
+    return made
 
 
 def make_transaction(file: IngestedFile, **values: Any) -> Transaction:

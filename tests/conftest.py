@@ -1,8 +1,10 @@
 """Fixtures for every test. The services come from `make test` (tests/services)."""
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadScopeScheduling
 
 from jobs import handlers, synthetic
+from tests import processes
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -26,13 +29,20 @@ hypothesis_settings.register_profile("long", max_examples=8_000, deadline=None)
 
 #: The folder of a test says what it costs.
 MARKS = {"architecture": "unit"}
+#: Acceptance tests that start a product for themselves.
+HAVE_OWN_PRODUCT = ("test_first_minutes.py", "test_chaos.py", "test_stopping.py")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """Mark every test by its folder, so that `-m unit` needs no care."""
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
         item.add_marker(MARKS.get(folder, folder))
+    if hasattr(config, "workerinput"):
+        # What takes longest is dealt out first.
+        items.sort(key=lambda item: "acceptance" not in item.keywords)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
@@ -41,16 +51,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 class SharedServers(LoadScopeScheduling):  # type: ignore[misc]
-    """Tests on the same servers, or the same running product, in one process."""
+    """Tests on the same running product, or on the only broker, in one process.
+
+    Otherwise each process has servers of its own (tests/processes.py).
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, name = nodeid.partition("::")
-        if path.startswith("tests/integration"):
-            return "services"
-        if path.startswith("tests/acceptance"):
-            is_embedded = "browser" in path or "minutes" in path or "embedded" in name
-            return "embedded" if is_embedded else "services"
-        return path
+        if path.startswith("tests/acceptance") and not path.endswith(HAVE_OWN_PRODUCT):
+            is_embedded = "browser" in path or "embedded" in name
+            return "embedded" if is_embedded else "broker"
+        if processes.have_brokers(self.config.getoption("numprocesses")):
+            return path
+        return "broker" if _uses_broker(path) else path
+
+
+@cache
+def _uses_broker(path: str) -> bool:
+    names = r"\b(broker_url|dispatcher|publisher|pool|own_servers)\b"
+    return bool(re.search(names, (HERE.parent / path).read_text()))
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,8 @@
 """ISO 4217 currency codes with their number of decimals, as of January 2026.
 
 Codes without a minor unit (metals, drawing rights, testing) are left out, for no
-payment is made in them. Codes withdrawn since 2020 stay: older files name them.
+payment is made in them. Codes withdrawn since 2020 stay, and so do those that the euro
+replaced: older files name them.
 """
 
 _TWO_DECIMALS = """
@@ -13,9 +14,11 @@ MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR 
 SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD
 USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG
 ANG BGN CUC HRK SLL ZWL
+ATS CYP DEM EEK FIM FRF IEP LTL LVL MTL NLG SIT SKK
 """
 _NO_DECIMALS = """
 BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF
+BEF ESP GRD ITL LUF PTE
 """
 _THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND"
 _FOUR_DECIMALS = "CLF UYW"

@@ -1,7 +1,7 @@
 """The header of a delimited file: read it, name its columns, refuse a wrong one."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ingestion.sources.base import FileFault, Reason, Reject, SourceError, visible
 from ingestion.sources.lines import RecordReader
@@ -29,6 +29,24 @@ def open_file(blocks: Iterable[bytes], known: Sequence[str]) -> RecordReader:
         raise _unreadable(first)
     reader.header = column_names(first, known)
     return reader
+
+
+def head_of(blocks: Iterable[bytes], known: Sequence[str]) -> bytes:
+    """Return the bytes of a whole file up to its first row, with their line end.
+
+    Raises SourceError.
+    """
+    seen = bytearray()
+    reader = open_file(noted(blocks, seen), known)
+    head = bytes(seen[: reader.offset])
+    return head if head.endswith(b"\n") else head + b"\n"
+
+
+def noted(blocks: Iterable[bytes], seen: bytearray) -> Iterator[bytes]:
+    """Yield the blocks, and add each to what was seen."""
+    for block in blocks:
+        seen.extend(block)
+        yield block
 
 
 def column_names(cells: list[str], known: Sequence[str]) -> tuple[str, ...]:

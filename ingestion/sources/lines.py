@@ -1,4 +1,4 @@
-"""Physical lines and CSV records of a byte stream, with byte offsets.
+"""Physical lines and delimited records of a byte stream, with byte offsets.
 
 Idea: a physical line ends at a line feed, nothing else. A line with an even number
 of quotes is a record of its own. A line with an odd number opens a quoted field that
@@ -8,9 +8,10 @@ Damage stays local. Quoting that fails costs the first line only, and reading go
 at the second, so a stray quote never swallows the rows behind it. The same holds
 when the lines do combine, but to a wrong number of fields, and one of them is a row
 by itself or may be the start of one. A well-formed record of the right width is never
-taken apart: whoever writes a remark must not be able to plant rows in it.
+taken apart: whoever writes a remark must not be able to plant rows in it. Where lines
+within it look like rows all the same, `holds_rows` says so.
 
-Cost: linear. The lines between two odd ones are even, thus looked at twice at most.
+Cost: linear. The lines between two odd ones are even, thus looked at a few times.
 Memory: one chunk of input and one record of at most `MAX_RECORD_BYTES`.
 """
 
@@ -18,8 +19,16 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from io import BytesIO
+from typing import Self
 
-from ingestion.sources.base import Reason, Reject, visible
+from ingestion.sources.base import (
+    MAX_RAW_BYTES,
+    Position,
+    Reason,
+    Reject,
+    visible,
+)
+from ingestion.sources.grammar import COMMA, PAIR, Grammar
 
 CHUNK_BYTES = 1 << 18
 MAX_FIELD_CHARS = 1 << 16
@@ -27,13 +36,10 @@ MAX_RECORD_BYTES = 1 << 21
 MAX_RECORD_LINES = 1000
 
 Outcome = list[str] | Reject
+Lines = Iterator[tuple[bytes, int]]
 
-# A field that is unquoted, or quoted without a doubled quote in it.
-_SIMPLE_FIELD = re.compile(r'(?:[ \t]*"([^"]*)"[ \t]*|([^",\r\n]*))(,|\Z)')
-_OPENING_QUOTE = re.compile(r'[ \t]*"')
 # A NUL, or the surrogate that stands for a byte that is not UTF-8.
 _UNUSABLE = re.compile("[\0\udc80-\udcff]")
-_AFTER_QUOTE = re.compile(r"[ \t]*(,|\Z)")
 
 
 def chunks(blocks: Iterable[bytes], size: int = CHUNK_BYTES) -> Iterator[bytes]:
@@ -49,7 +55,7 @@ def chunks(blocks: Iterable[bytes], size: int = CHUNK_BYTES) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
-def physical_lines(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+def physical_lines(blocks: Iterable[bytes]) -> Lines:
     """Yield `(line, size)`: the line with its end, and its true size in bytes.
 
     A line over `MAX_RECORD_BYTES` is cut to that, so that `len(line) < size`.
@@ -69,62 +75,7 @@ def physical_lines(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
         yield kept, size
 
 
-def split_record(text: str) -> list[str] | None:
-    """Return the fields of one record without its line end; None if malformed.
-
-    Blanks around a quoted field are dropped; a quote inside an unquoted field is
-    malformed.
-    """
-    fields, end = _scan(text)
-    return fields if end > len(text) else None
-
-
-def opens_quote(text: str) -> bool:
-    """Return whether `text` is well formed up to a quoted field that it leaves open."""
-    _, end = _scan(text)
-    opening = _OPENING_QUOTE.match(text, end)
-    return opening is not None and _closing_quote(text, opening.end()) < 0
-
-
-def _scan(text: str) -> tuple[list[str], int]:
-    """Return the well-formed fields, and where they end (past the text: everywhere)."""
-    fields: list[str] = []
-    start = 0
-    while True:
-        if match := _SIMPLE_FIELD.match(text, start):
-            quoted, plain, separator = match.groups()
-            fields.append(plain if quoted is None else quoted)
-            start = match.end()
-        elif escaped := _escaped_field(text, start):
-            value, separator, start = escaped
-            fields.append(value)
-        else:
-            return fields, start
-        if not separator:
-            return fields, len(text) + 1
-
-
-def _escaped_field(text: str, start: int) -> tuple[str, str, int] | None:
-    """Return value, separator and end of the field with doubled quotes."""
-    opening = _OPENING_QUOTE.match(text, start)
-    if not opening or (end := _closing_quote(text, opening.end())) < 0:
-        return None
-    after = _AFTER_QUOTE.match(text, end + 1)
-    if not after:
-        return None
-    value = text[opening.end() : end].replace('""', '"')
-    return value, after[1], after.end()
-
-
-def _closing_quote(text: str, start: int) -> int:
-    # One regular expression could say this, but it would keep a frame per pair.
-    end = text.find('"', start)
-    while end >= 0 and text.startswith('"', end + 1):
-        end = text.find('"', end + 2)
-    return end
-
-
-def _plain_fields(raw: bytes) -> list[str] | None:
+def _plain_fields(raw: bytes, delimiter: str) -> list[str] | None:
     """Return the fields of a line that needs no care; None for every other line."""
     if b'"' in raw or b"\0" in raw or len(raw) > MAX_FIELD_CHARS:
         return None
@@ -132,7 +83,7 @@ def _plain_fields(raw: bytes) -> list[str] | None:
     if b"\r" in body:
         return None
     try:
-        return body.decode().split(",")
+        return body.decode().split(delimiter)
     except UnicodeDecodeError:
         return None
 
@@ -143,10 +94,11 @@ def _text(raw: bytes) -> str:
 
 
 class RecordReader:
-    """Records of a CSV stream; `offset` and `line` say where the next one starts.
+    """Records of a delimited stream; `offset` and `line` say where the next one starts.
 
     Iterating yields `(line, fields)` or `(line, Reject)`. While `header` is empty a
-    record may have any number of fields; set it once the first record is read.
+    record may have any number of fields; set it once the first record is read. With
+    `lines` the physical lines come from there instead of `blocks`.
     """
 
     def __init__(
@@ -156,21 +108,55 @@ class RecordReader:
         offset: int = 0,
         line: int = 1,
         header: tuple[str, ...] = (),
+        grammar: Grammar = COMMA,
+        lines: Lines | None = None,
     ):
         self.offset = offset
         self.line = line
         self.header = header
+        self.grammar = grammar
+        #: The fields of the record that had the wrong number of them.
+        self.ragged: list[str] = []
+        #: Whether lines within the record look like rows of their own.
+        self.holds_rows = False
+        self._raw, self._size = b"", 0
         self._ahead: deque[tuple[bytes, int]] = deque()
-        self._lines = physical_lines(blocks)
+        self._lines = physical_lines(blocks) if lines is None else lines
+
+    @classmethod
+    def resumed(cls, blocks: Iterable[bytes], position: Position) -> Self:
+        """Return a reader that goes on at `position`, where `blocks` start."""
+        header = tuple(position.state["header"])
+        return cls(blocks, offset=position.offset, line=position.line, header=header)
+
+    @property
+    def raw(self) -> bytes | None:
+        """Return the bytes of the record yielded last with the end of its line.
+
+        None if they are too many.
+        """
+        if self._size > MAX_RAW_BYTES:
+            return None
+        return self._raw if self._raw.endswith(b"\n") else self._raw + b"\n"
+
+    @property
+    def position(self) -> Position:
+        """Return where the next record starts."""
+        return Position(self.offset, self.line, {"header": list(self.header)})
 
     def __iter__(self) -> Iterator[tuple[int, Outcome]]:
         """Yield the first line number and the outcome of each record."""
+        delimiter = self.grammar.delimiter
         while following := self._next_line():
             raw, size = following
             line = self.line
             self.line += 1
             self.offset += size
-            fields: Outcome | None = _plain_fields(raw)
+            self._raw, self._size = raw, size
+            self.holds_rows = False
+            fields: Outcome | None = _plain_fields(raw, delimiter)
+            if fields is None:
+                fields = self._around_one_quoted(raw)
             if fields is None or len(fields) != len(self.header):
                 fields = self._carefully(line, raw, size)
             if fields is not None:
@@ -180,21 +166,50 @@ class RecordReader:
         """Return the next line, those put back first; None at the end."""
         return self._ahead.popleft() if self._ahead else next(self._lines, None)
 
+    def _around_one_quoted(self, raw: bytes) -> list[str] | None:
+        """Return the fields of a record that is a row and needs no care but one quote.
+
+        It takes the next line where the quoted field ends there. None for any other
+        record, with nothing taken.
+        """
+        quotes, following = raw.count(b'"'), None
+        if quotes == 1 and (following := self._next_line()):
+            raw += following[0]
+            quotes = raw.count(b'"')
+        fields = self._two_quotes(raw) if quotes == PAIR else None
+        if fields is None or len(fields) != len(self.header):
+            if following:
+                self._ahead.appendleft(following)
+            return None
+        if following:
+            self.line += 1
+            self.offset += following[1]
+            self._raw, self._size = raw, self._size + following[1]
+        return fields
+
+    def _two_quotes(self, raw: bytes) -> list[str] | None:
+        if b"\0" in raw or len(raw) > MAX_FIELD_CHARS or not self.grammar.quoted:
+            return None
+        try:
+            return self.grammar.around_one_quoted(raw.rstrip(b"\r\n").decode())
+        except UnicodeDecodeError:
+            return None
+
     def _carefully(self, line: int, raw: bytes, size: int) -> Outcome | None:
         """Return the outcome of a line that is not plain; None if it is blank."""
         if not raw.strip():
             return None
         if size > MAX_RECORD_BYTES:
-            fields, end = _scan(_text(raw))
+            fields, end = self.grammar.scan(_text(raw))
             return self._too_long(line, [*fields, _text(raw)[end:]])
-        if raw.count(b'"') % 2:
+        if self.grammar.quoted and raw.count(b'"') % 2:
             return self._joined(line, raw)
         return self._parsed(line, raw)
 
     def _joined(self, line: int, raw: bytes) -> Outcome:
         """Return the outcome of the record whose first line has an odd quote."""
         text = _text(raw)
-        if not opens_quote(text):
+        if not self.grammar.opens_quote(text):
             return _reject(line, Reason.MALFORMED_CSV, text)
         taken, closed = self._take_to_closing_line(len(raw))
         if closed:
@@ -204,6 +219,9 @@ class RecordReader:
             return _reject(line, Reason.UNCLOSED_QUOTE, text)
         self.line += len(taken)
         self.offset += sum(size for _, size in taken)
+        self._raw += b"".join(part for part, _ in taken)
+        self._size += sum(size for _, size in taken)
+        self.holds_rows = any(self._starts_row(_text(part)) for part, _ in taken)
         return outcome
 
     def _take_to_closing_line(self, total: int) -> tuple[list[tuple[bytes, int]], bool]:
@@ -233,7 +251,8 @@ class RecordReader:
 
     def _starts_row(self, text: str) -> bool:
         """Return whether a line is a row by itself, or the first line of one."""
-        return len(split_record(text) or ()) == len(self.header) or opens_quote(text)
+        fields = self.grammar.split(text) or ()
+        return len(fields) == len(self.header) or self.grammar.opens_quote(text)
 
     def _parsed(self, line: int, raw: bytes) -> Outcome:
         """Return the fields of one complete record, or what is wrong with it.
@@ -241,10 +260,11 @@ class RecordReader:
         Width is judged before the text, for `_failed` must see a wrong width.
         """
         text = _text(raw)
-        fields = split_record(text)
+        fields = self.grammar.split(text)
         if fields is None:
             return _reject(line, Reason.MALFORMED_CSV, text)
         if self.header and len(fields) != len(self.header):
+            self.ragged = fields
             return _reject(line, Reason.WRONG_FIELD_COUNT, text)
         if len(raw) > MAX_FIELD_CHARS and len(max(fields, key=len)) > MAX_FIELD_CHARS:
             return self._too_long(line, fields)
@@ -254,6 +274,8 @@ class RecordReader:
 
     def _clean(self, line: int, fields: list[str]) -> Outcome:
         """Return `fields`, or a reject that names the first with unusable bytes."""
+        if not _UNUSABLE.search("".join(fields)):
+            return fields
         for index, value in enumerate(fields):
             if match := _UNUSABLE.search(value):
                 nul = match[0] == "\0"
@@ -267,7 +289,7 @@ class RecordReader:
             if len(value) > MAX_FIELD_CHARS:
                 column = self._column(index)
                 return _reject(line, Reason.FIELD_TOO_LONG, value, column)
-        return _reject(line, Reason.FIELD_TOO_LONG, ",".join(fields))
+        return _reject(line, Reason.FIELD_TOO_LONG, self.grammar.delimiter.join(fields))
 
     def _column(self, index: int) -> str | None:
         return self.header[index] if index < len(self.header) else None

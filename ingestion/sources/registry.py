@@ -1,26 +1,33 @@
-"""Which reader reads which source; a new source is one line here."""
+"""Which reader reads which source; a new format is one line here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Final
 
-from ingestion.sources import upi
-from ingestion.sources.base import Reader
+from ingestion.sources import bai2, mt940, upi
+from ingestion.sources.base import Source
+from ingestion.sources.camt import source as camt
 
-READERS: Mapping[str, Reader] = MappingProxyType({"UPI": upi.read})
+SOURCES: Final[Mapping[str, Source]] = MappingProxyType(
+    {
+        source.name: source
+        for source in (upi.SOURCE, *mt940.SOURCES, bai2.SOURCE, *camt.SOURCES)
+    }
+)
 
 
 class UnknownSourceError(LookupError):
-    """No reader exists for this name of a source."""
+    """No reader exists for this name of a source; `others` are known besides."""
 
-    def __init__(self, source: str):
-        known = ", ".join(sorted(READERS))
+    def __init__(self, source: str, others: Iterable[str] = ()):
+        known = ", ".join(sorted({*SOURCES, *others}))
         super().__init__(f"Unknown source {source!r}; use one of: {known}.")
         self.source = source
 
 
-def reader_get(source: str) -> Reader:
-    """Return the reader of `source`; raises UnknownSourceError."""
+def source_get(name: str) -> Source:
+    """Return the source of that name; raises UnknownSourceError."""
     try:
-        return READERS[source]
+        return SOURCES[name]
     except KeyError:
-        raise UnknownSourceError(source) from None
+        raise UnknownSourceError(name) from None

@@ -16,6 +16,7 @@ _COMPRESSED = {
     b"\xfd7zXZ\x00": "xz",
     b"\x28\xb5\x2f\xfd": "zstandard",
     b"7z\xbc\xaf\x27\x1c": "7-Zip",
+    b"Rar!\x1a\x07": "RAR",
 }
 _BINARY = {
     b"%PDF-": "a PDF document",
@@ -32,41 +33,99 @@ _WIDE_MARKS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+_UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _WORKBOOK_PARTS = (b"[Content_Types].xml", b"xl/", b"_rels/.rels")
 
 
 def text_blocks(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """Return `(mark, blocks)`: the UTF-8 byte order mark, if any, and what follows it.
 
-    Raises SourceError if the file is empty, compressed, binary or not UTF-8.
+    Raises SourceError if the file is empty, compressed, binary, a web page, XML or not
+    UTF-8.
     """
-    remaining = iter(blocks)
-    head = b""
-    while len(head) < HEAD_BYTES and (block := next(remaining, None)) is not None:
-        head += block
+    head, remaining = head_of(blocks)
     check_head(head[:HEAD_BYTES])
+    refuse_markup(head)
     mark = UTF8_BOM if head.startswith(UTF8_BOM) else b""
     return mark, chain((head[len(mark) :],), remaining)
 
 
-def check_head(head: bytes) -> None:
-    """Refuse a file by its first bytes; raises SourceError, returns nothing."""
+def head_of(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first bytes, `HEAD_BYTES` or more if there are, and what follows."""
+    remaining = iter(blocks)
+    head = b""
+    while len(head) < HEAD_BYTES and (block := next(remaining, None)) is not None:
+        head += block
+    return head, remaining
+
+
+def utf16_of(head: bytes) -> tuple[str, int] | None:
+    """Return codec and size of the mark if the bytes are UTF-16, with one or without.
+
+    Without, only if the places of the zeros between plain letters betray it.
+    """
+    if any(head.startswith(mark) for mark in _UTF16) and not any(
+        head.startswith(mark) for mark, name in _WIDE_MARKS.items() if name == "UTF-32"
+    ):
+        return _UTF16[head[:2]], 2
+    if _wide_by_nulls(head[:64]) != "UTF-16":
+        return None
+    return ("utf-16-be" if not head[0] else "utf-16-le"), 0
+
+
+def refuse_web_page(head: bytes, form: str) -> None:
+    """Refuse a web page that should have been of that form; raises SourceError."""
+    start = head.removeprefix(UTF8_BOM).lstrip()[:HEAD_BYTES].lower()
+    is_page = start.startswith((b"<!doctype html", b"<html", b"<head", b"<table"))
+    if is_page or (start.startswith(b"<?xml") and b"<html" in start):
+        raise _not_text("a web page (HTML)", form)
+
+
+def refuse_markup(head: bytes, form: str = "CSV") -> None:
+    """Refuse a web page or XML that should have been of that form.
+
+    Raises SourceError, returns nothing.
+    """
+    refuse_web_page(head, form)
+    if head.removeprefix(UTF8_BOM).lstrip()[:5].lower() == b"<?xml":
+        raise SourceError(
+            FileFault.WRONG_FORMAT,
+            "The file is XML; name the source that reads it, such as CAMT053, or "
+            f"export it as {form}.",
+        )
+
+
+def refuse_other_formats(head: bytes) -> None:
+    """Refuse what is no text of bytes at all; raises SourceError, returns nothing."""
     if not head:
         raise SourceError(
             FileFault.EMPTY_FILE, "The file has no bytes; export it again."
         )
     _refuse_wide_text(head)
-    _refuse_compressed(head)
-    for magic, name in _BINARY.items():
-        if head.startswith(magic):
-            raise _not_text(name)
+    check_packed(head, "text")
+
+
+def check_head(head: bytes) -> None:
+    """Refuse a file by its first bytes; raises SourceError, returns nothing."""
+    refuse_other_formats(head)
     if b"\0" in head.split(b"\n", 1)[0]:
-        raise _not_text("binary")
+        raise _not_text("binary", "CSV")
     if b"\r" in head.strip() and b"\n" not in head:
         raise SourceError(
             FileFault.WRONG_HEADER,
             "The lines end in carriage returns alone; save the file with line feeds.",
         )
+
+
+def check_packed(head: bytes, form: str) -> None:
+    """Refuse a compressed or binary file, which should have been of that form.
+
+    Raises SourceError, returns nothing.
+    """
+    _refuse_compressed(head, form)
+    for magic, name in _BINARY.items():
+        if head.startswith(magic):
+            raise _not_text(name, form)
 
 
 def _refuse_wide_text(head: bytes) -> None:
@@ -89,25 +148,26 @@ def _wide_by_nulls(head: bytes) -> str | None:
     return None
 
 
-def _refuse_compressed(head: bytes) -> None:
+def _refuse_compressed(head: bytes, form: str) -> None:
     name = next((n for magic, n in _COMPRESSED.items() if head.startswith(magic)), None)
     if name == "zip" and any(part in head for part in _WORKBOOK_PARTS):
-        raise _not_text("an Excel workbook (.xlsx)")
+        raise _not_text("an Excel workbook (.xlsx)", form)
     if name:
         raise SourceError(
             FileFault.COMPRESSED_FILE,
-            f"The file is compressed with {name}; unpack it and upload the CSV inside.",
+            f"The file is compressed with {name}; unpack it and upload the {form} "
+            "inside.",
         )
 
 
 def _wrong_encoding(name: str) -> SourceError:
     return SourceError(
         FileFault.UNSUPPORTED_ENCODING,
-        f"The file is {name}; save it as UTF-8 CSV and upload it again.",
+        f"The file is {name}; save it as UTF-8 text and upload it again.",
     )
 
 
-def _not_text(name: str) -> SourceError:
+def _not_text(name: str, form: str) -> SourceError:
     return SourceError(
-        FileFault.NOT_TEXT, f"The file is {name}; export it as CSV and upload that."
+        FileFault.NOT_TEXT, f"The file is {name}; export it as {form} and upload that."
     )

@@ -29,7 +29,9 @@ SELECT f.job_id::text, f.rows, f.inserted, f.conflicting, f.rejected,
        (SELECT count(*) FROM fintech_transactions t WHERE t.file_id = f.id),
        (SELECT count(DISTINCT txn_id) FROM fintech_transactions t
         WHERE t.file_id = f.id),
-       (SELECT count(*) FROM ingestion_keptoutrow k WHERE k.file_id = f.id)
+       (SELECT count(*) FROM ingestion_keptoutrow k
+        WHERE k.file_id = f.id AND k.why <> 'flagged'),
+       f.same_as_id IS NOT NULL
 FROM ingestion_ingestedfile f
 """
 _USAGE = "SELECT job_id::text, meter, quantity FROM usage_events"

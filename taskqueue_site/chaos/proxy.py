@@ -36,6 +36,7 @@ class _Rules:
     delay_s: float = 0.0
     jitter_s: float = 0.0
     cut_after: int | None = None
+    cuts_left: int | None = None
     drops_confirms: bool = False
 
 
@@ -98,9 +99,12 @@ class FaultProxy:
         """Cut every connection, and let new ones be refused."""
         self._do(self._close_door())
 
-    def cut_after(self, size: int) -> None:
-        """Cut each connection when it has passed `size` more bytes."""
-        self._rules = replace(self._rules, cut_after=size)
+    def cut_after(self, size: int, *, times: int | None = None) -> None:
+        """Cut each connection when it has passed `size` more bytes; so often at most.
+
+        Bytes that were passed and not yet read are lost with the connection.
+        """
+        self._rules = replace(self._rules, cut_after=size, cuts_left=times)
 
     def drop_confirms(self) -> None:
         """Let no confirm of a published message reach its publisher."""
@@ -217,6 +221,7 @@ class FaultProxy:
             passed += len(data)
             if rules.cut_after is not None and passed > rules.cut_after:
                 sink.write(data[: rules.cut_after - passed])
+                self._note_cut()
                 raise ConnectionResetError
             sink.write(data)
             await sink.drain()
@@ -224,6 +229,14 @@ class FaultProxy:
             return
         with suppress(OSError):
             sink.write_eof()
+
+    def _note_cut(self) -> None:
+        rules = self._rules
+        if rules.cuts_left is None:
+            return
+        rules.cuts_left -= 1
+        if not rules.cuts_left:
+            rules.cut_after = None
 
     async def _hold_back(self) -> None:
         rules = self._rules

@@ -64,6 +64,8 @@ class FileFact:
     stored: int
     distinct_ids: int
     kept_out: int
+    #: Its content was loaded before, so that nothing was read for it.
+    is_same: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,8 @@ class Verdict:
         if stored > truth.inserted or (done and stored != truth.inserted):
             yield f"{path} of {tenant}: {stored} rows instead of {truth.inserted}"
         for load in loads:
+            if load.is_same:
+                continue
             counted = (load.rows, load.rejected, load.conflicting)
             true = (truth.rows, truth.rejected, truth.conflicting)
             if counted != true:
@@ -252,9 +256,11 @@ class Verdict:
         if job.kind != "ingest":
             return 0, 0
         truth = self.evidence.files.get((job.tenant, str(job.payload["s3_path"])))
+        load = self._loads.get(job.id)
+        if load is not None and load.is_same:
+            return 0, 0
         if job.state == "succeeded" and truth is not None:
             return truth.rows, truth.bytes
-        load = self._loads.get(job.id)
         # The bytes of a part are nowhere else than on its bill; its rows are.
         return (load.rows if load else 0), self._used[job.id]["bytes"]
 

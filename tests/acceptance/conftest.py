@@ -1,4 +1,7 @@
-"""One running product for each set of services, shared by every test here."""
+"""One running product for each set of services, shared by every test here.
+
+It ends with the tests of this package: its workers would take others' messages.
+"""
 
 import json
 import os
@@ -33,8 +36,8 @@ SLOTS = 6
 
 
 @contextmanager
-def new_database() -> Iterator[str]:
-    """Make a database, as the product's login role would have it."""
+def own_database() -> Iterator[str]:
+    """Make a database as the product's login role would have it, and drop it."""
     parts = urlsplit(service_variable("DATABASE_URL"))
     name = f"dtq_test_{secrets.token_hex(4)}"
     administer = psycopg2.connect(urlunsplit(parts._replace(path="/postgres")))
@@ -51,7 +54,7 @@ def own_servers(
     redis_url: str, broker_url: str, session_bucket: str
 ) -> Iterator[dict[str, str]]:
     """The servers of production, with a database that nobody else uses."""
-    with new_database() as database_url:
+    with own_database() as database_url:
         yield on_servers(database_url, redis_url, broker_url, session_bucket)
 
 
@@ -65,7 +68,14 @@ def on_servers(database: str, redis: str, broker: str, bucket: str) -> dict[str,
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
+def database_url() -> Iterator[str]:
+    """The database of the product on servers."""
+    with own_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="package")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The product on its embedded default."""
     product = Product(tmp_path_factory.mktemp("embedded") / "data", **QUICK)
@@ -74,7 +84,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     assert product.stop() == 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def on_services(
     tmp_path_factory: pytest.TempPathFactory,
     redis_url: str,
@@ -82,7 +92,7 @@ def on_services(
     session_bucket: str,
 ) -> Iterator[Product]:
     """The product on PostgreSQL, Redis, RabbitMQ and S3 servers."""
-    with new_database() as database_url:
+    with own_database() as database_url:
         servers = on_servers(database_url, redis_url, broker_url, session_bucket)
         folder = tmp_path_factory.mktemp("services") / "data"
         product = Product(folder, **servers, **QUICK)

@@ -21,7 +21,9 @@ PAGES = [
     *("jobs/worker/", "jobs/leaderlease/", "tenants/tenant/", "tenants/tenant/add/"),
     *("tenants/tier/", "tenants/membership/", "tenants/membership/add/"),
     *("tenants/apikey/", "tenants/apikey/add/", "ingestion/ingestedfile/"),
+    "ingestion/ingestedfile/upload/",
     *("ingestion/transaction/", "ingestion/keptoutrow/"),
+    *("ingestion/dialectprofile/", "ingestion/dialectprofile/add/"),
     *("reconciliation/reconciliation/", "django_celery_beat/periodictask/"),
     *(
         "django_celery_beat/periodictask/add/",
@@ -142,6 +144,54 @@ def test_an_ingest_is_followed_from_its_job_to_its_rows_on_a_phone(
     assert errors == []
 
 
+def test_a_file_is_dropped_and_followed_to_its_end(
+    page: Page, admin: str, embedded: Product
+):
+    key = embedded.create_tenant("sender")
+    page.goto(f"{admin}ingestion/ingestedfile/")
+    page.get_by_role("link", name="Upload a file").click()
+    page.wait_for_url("**/ingestion/ingestedfile/upload/")
+    page.get_by_label("Tenant", exact=True).fill("sender")
+    page.get_by_label("Source").select_option("UPI")
+    text = (ROOT / "samples" / "upi_small.csv").read_text("utf-8")
+    dropped = page.evaluate_handle(
+        """text => {
+            const dropped = new DataTransfer();
+            dropped.items.add(new File([text], "upi_small.csv", {type: "text/csv"}));
+            return dropped;
+        }""",
+        text,
+    )
+    page.dispatch_event("#upload-drop", "drop", {"dataTransfer": dropped})
+    expect(page.locator("#upload-chosen")).to_contain_text("upi_small.csv, ")
+    page.get_by_role("button", name="Upload and load").click()
+    page.wait_for_url("**/jobs/job/*/change/")
+    expect(page.get_by_text("upi_small.csv: this job loads it.")).to_be_visible()
+    job_id = page.url.split("/")[-3]
+    assert embedded.wait_for_end(key, job_id)["result"]["rows"] > 0
+
+
+def test_a_refused_upload_says_why_and_may_be_sent_again(
+    chromium: str, embedded: Product, admin: str, dead_job: str
+):
+    with signed_in(chromium, embedded) as (page, errors):
+        page.goto(f"{admin}ingestion/ingestedfile/upload/")
+        page.get_by_label("Tenant", exact=True).fill("nobody")
+        page.get_by_label("Source").select_option("UPI")
+        sample = ROOT / "samples" / "upi_small.csv"
+        page.set_input_files("#upload input[type=file]", sample)
+        page.get_by_role("button", name="Upload and load").click()
+        flaws = page.get_by_test_id("flaws")
+        expect(flaws).to_contain_text("There is no tenant 'nobody'.")
+        expect(page.get_by_role("button", name="Upload and load")).to_be_enabled()
+        page.evaluate("document.getElementById('upload').dataset.most = 10")
+        page.get_by_role("button", name="Upload and load").click()
+        expect(flaws).to_contain_text("It is larger than")
+        _fits(page)
+    # The browser itself notes the answer 400, and nothing else.
+    assert [each for each in errors if "400" not in each] == []
+
+
 def _fits(page: Page) -> None:
     spare = page.evaluate("innerWidth - document.documentElement.scrollWidth")
     assert spare >= 0, page.url
@@ -167,6 +217,31 @@ def test_an_operator_pauses_a_tenant(
 def _is_paused(product: Product) -> bool:
     rows = product.query("SELECT is_paused FROM tenants_tenant WHERE slug = 'lookout'")
     return bool(rows[0][0])
+
+
+def test_a_bank_is_tried_on_a_sample_and_saved_without_code(
+    page: Page, admin: str, embedded: Product, dead_job: str
+):
+    page.goto(f"{admin}ingestion/dialectprofile/")
+    page.get_by_role("link", name="KOTAK").click()
+    sample = (ROOT / "samples" / "kotak_bad.csv").read_text("utf-8")
+    page.locator("#id_sample_text").fill(sample)
+    page.get_by_role("button", name="Test on this sample").click()
+    expect(page.get_by_test_id("trial-rejects")).to_contain_text("invalid_side")
+    expect(page.get_by_test_id("trial-faults")).to_contain_text("closing_balance")
+    expect(page.get_by_test_id("trial-rows").locator("tbody tr")).to_have_count(1)
+
+    page.get_by_role("link", name="Copy this profile").click()
+    page.wait_for_url("**/ingestion/dialectprofile/add/**")
+    page.locator("#id_name").fill("COASTBANK")
+    page.locator("#id_debit_words").fill("DR | XX")
+    page.set_input_files("#id_sample_file", ROOT / "samples" / "kotak_bad.csv")
+    page.get_by_role("button", name="Test on this sample").click()
+    expect(page.get_by_test_id("trial-rows").locator("tbody tr")).to_have_count(2)
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_url("**/ingestion/dialectprofile/")
+    expect(page.locator("#result_list")).to_contain_text("COASTBANK")
+    _fits(page)
 
 
 def test_the_palette_finds_a_job(page: Page, admin: str, dead_job: str):

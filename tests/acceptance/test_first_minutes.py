@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from taskqueue_site.demo_sources import FILES
 from tests.acceptance.product import (
     FINAL,
     ROOT,
@@ -66,7 +67,33 @@ def test_the_demonstration_runs_ends_and_leaves_nothing(tmp_path: Path):
     assert len(rejects) == 9
     for file in rejects:
         assert Path(file).read_text().startswith("line,column,reason,value\n")
+    check_the_sources(done.stdout)
     assert processes_using(data) == []
+
+
+def check_the_sources(output: str) -> None:
+    """Look at the line of each source's good and bad file."""
+    head = "A good and a bad file of each source"
+    lines = re.findall(
+        r"^(\w+\.\w+) +([A-Z]\w+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)(?: +(.+))?$",
+        output.partition(head)[2],
+        re.MULTILINE,
+    )
+    found = {name: (source, *map(int, n), why) for name, source, *n, why in lines}
+    for source, good, bad in FILES:
+        name, read, inserted, *others, why = found.pop(good)
+        assert (name, inserted, others, why) == (source, read, [0, 0, 0], "")
+        assert read > 0
+        name, read, inserted, *others, why = found.pop(bad)
+        assert name == source
+        if why.startswith("quarantine: line "):
+            assert [inserted, *others] == [0, 0, 0, 0]
+            assert read > 0
+        else:
+            assert read == inserted + sum(others)
+            assert re.fullmatch(r"line \d+ \S+ [a-z_]+", why)
+            assert others[-1] > 0
+    assert found == {}
 
 
 def test_the_printed_call_works_as_it_is(tmp_path: Path):

@@ -98,8 +98,10 @@ def test_the_file_survives_on_the_embedded_default(
     kill(embedded)
     job = embedded.wait_for_end(key, job_id)
     check_exactly_once(embedded, tenant, job, large_file)
+    # Without a dispatcher nobody knows whether others wait, so a load may yield.
     outcomes = [attempt["outcome"] for attempt in job["attempts"]]
-    assert outcomes == ["lost"] * lost + ["succeeded"]
+    ends = [outcome for outcome in outcomes if outcome != "yielded"]
+    assert ends == ["lost"] * lost + ["succeeded"]
 
 
 def test_the_file_survives_all_three_on_rabbitmq_and_s3(

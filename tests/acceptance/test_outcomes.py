@@ -93,25 +93,29 @@ def test_a_killer_in_a_bundle_is_blamed_alone(product: Product):
         assert status == 202, job
         return str(job["id"])
 
-    # What such a job costs is learnt first: only known tiny jobs are bundled.
-    for _ in range(5):
-        product.wait_for_end(key, enqueue())
-    product.manage("tenant", "pause", slug)
-    time.sleep(2)
-    jobs = [enqueue() for _ in range(4)]
-    killer = enqueue(fail="kill")
-    jobs += [enqueue() for _ in range(4)]
-    product.manage("tenant", "resume", slug)
+    def innocents_of_a_killer() -> int:
+        # What such a job costs is learnt first: only known tiny jobs are bundled.
+        for _ in range(5):
+            product.wait_for_end(key, enqueue())
+        product.manage("tenant", "pause", slug)
+        time.sleep(2)
+        jobs = [enqueue() for _ in range(4)]
+        killer = enqueue(fail="kill")
+        jobs += [enqueue() for _ in range(4)]
+        product.manage("tenant", "resume", slug)
 
-    for job in jobs:
-        assert product.wait_for_end(key, job)["state"] == "succeeded"
-    assert product.wait_for_end(key, killer)["error"]["code"] == "poison"
-    blame = product.query(
-        "SELECT id::text, lost_count, innocent_count FROM jobs_job "
-        "WHERE tenant_id = %s",
-        slug,
-    )
-    counts = {job: (lost, innocent) for job, lost, innocent in blame}
-    assert {counts[job][0] for job in jobs} == {0}
-    assert sum(counts[job][1] for job in jobs) > 0
-    assert counts[killer][1] == 0
+        for job in jobs:
+            assert product.wait_for_end(key, job)["state"] == "succeeded"
+        assert product.wait_for_end(key, killer)["error"]["code"] == "poison"
+        blame = product.query(
+            "SELECT id::text, lost_count, innocent_count FROM jobs_job "
+            "WHERE tenant_id = %s",
+            slug,
+        )
+        counts = {job: (lost, innocent) for job, lost, innocent in blame}
+        assert {counts[job][0] for job in jobs} == {0}
+        assert counts[killer][1] == 0
+        return sum(counts[job][1] for job in jobs)
+
+    # A busy machine may take these jobs for longer ones, and send them one by one.
+    assert any(innocents_of_a_killer() for _ in range(5))

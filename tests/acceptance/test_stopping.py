@@ -90,7 +90,7 @@ def product(request: pytest.FixtureRequest) -> Iterator[Product]:
 def test_a_stop_in_the_middle_of_a_load_spends_and_repeats_nothing(
     product: Product, tmp_path: Path, way: Way, capsys: pytest.CaptureFixture[str]
 ):
-    file = generate(tmp_path, rows=200_000 if IS_LONG else 80_000)
+    file = generate(tmp_path, rows=200_000)
     load = stopping.begin(product, file)
     before, began = load.in_flight(), time.monotonic()
     way.stop(product)

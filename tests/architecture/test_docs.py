@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from ingestion.sources.base import Control
 from jobs.lifecycle import TRANSITIONS, Outcome, State
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,13 @@ def test_every_setting_is_in_the_table_and_every_row_is_a_setting():
     settings = {first or second for first, second in used}
     rows = set(re.findall(r"^\| `([A-Z_]+)` \|", read("docs/configuration.md"), re.M))
     assert rows == settings
+
+
+def test_every_control_of_a_file_is_explained_in_its_own_words():
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", read("docs/formats.md"), re.M))
+    assert {
+        control.value: control.sentence for control in Control
+    }.items() <= rows.items()
 
 
 def test_the_readme_links_to_files_that_exist():

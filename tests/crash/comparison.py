@@ -5,6 +5,8 @@ with tables of its own is compared as well. What differs between two undisturbed
 like the tag of a stored object, says nothing and is left out.
 """
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,13 +27,16 @@ _OTHERS: Final = {"jobs", "tenants", "quotas"}
 _OF_JOB: Final = ("state", "result", "error", "progress")
 #: What must be alike in all runs.
 _EXACT: Final = {"jobs_job", "usage_events", "objects"}
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d")
+#: Keys of numbers that no two runs share.
+_IDS: Final = {"file_id"}
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A tenant's rows and objects after its one job, by table and without its names."""
+    """A tenant's rows and objects after its job, by table and without its names."""
 
     tables: dict[str, list[Row]]
     varying: frozenset[tuple[str, str]] = field(default=frozenset())
@@ -67,7 +72,10 @@ def _values(rows: list[Row], column: str) -> list[str]:
 
 
 def account(job: Job, *, since: datetime) -> Account:
-    """Take the account of the tenant of this one job, made at `since`."""
+    """Take the account of the tenant of this job, which was made at `since` or later.
+
+    A job before it may have prepared what this one is about.
+    """
     mask = _masking(job, since)
     found = reread(job)
     with tenant_scope(job.tenant_id):
@@ -108,16 +116,21 @@ def _row(instance: models.Model, mask: Callable[[Any], Any]) -> Row:
 
 def _masking(job: Job, since: datetime) -> Callable[[Any], Any]:
     """Return what takes the names and the moments of one run out of a value."""
+    renamed = _renaming(job)
 
     def mask(value: Any) -> Any:
         match value:
             case dict():
-                return {mask(key): mask(value[key]) for key in sorted(value)}
+                return {
+                    mask(key): "ID" if key in _IDS else mask(value[key])
+                    for key in sorted(value)
+                }
             case list():
                 return [mask(item) for item in value]
+            case str() if _TIME.fullmatch(value):
+                return mask(datetime.fromisoformat(value))
             case str():
-                text = value.replace(str(job.pk), "JOB")
-                return text.replace(job.tenant_id, "TENANT")
+                return renamed(value)
             case bytes() | memoryview():
                 return bytes(value).hex()
             case datetime():
@@ -125,6 +138,16 @@ def _masking(job: Job, since: datetime) -> Callable[[Any], Any]:
         return value
 
     return mask
+
+
+def _renaming(job: Job) -> Callable[[str], str]:
+    """Return what gives the names of one run those that they have in all."""
+    with tenant_scope(job.tenant_id):
+        earlier = Job.objects.exclude(pk=job.pk).values_list("pk", flat=True)
+        names = {str(pk): "EARLIER" for pk in earlier}
+    names |= {str(job.pk): "JOB", job.tenant_id: "TENANT"}
+    pattern = re.compile("|".join(map(re.escape, names)))
+    return lambda text: pattern.sub(lambda found: names[found[0]], text)
 
 
 def _objects(job: Job) -> Iterator[Row]:
@@ -135,7 +158,11 @@ def _objects(job: Job) -> Iterator[Row]:
         key = storage.object_key(job.tenant_id, path)
         store = storage.store()
         content = b"".join(store.blocks(store.stat(key), 0))
-        yield {"name": name, "content": content.decode()}
+        text = content.decode()
+        yield {
+            "name": name,
+            "content": json.loads(text) if path.endswith(".json") else text,
+        }
 
 
 # --- The ledger -----------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Strikes one process at each of its points in turn, and looks at what comes of it."""
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -59,10 +59,19 @@ class _Trial:
 
 
 class Enumeration:
-    """One kind, one scene, one fault."""
+    """One kind, one scene, one fault; a job of the kind's own sample, or another."""
 
-    def __init__(self, kind: str, name: str, scene: Scene, fault: Fault) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        scene: Scene,
+        fault: Fault,
+        *,
+        make: Callable[[str], Job] | None = None,
+    ) -> None:
         self.kind = kind
+        self.make = make or self._of_sample
         self.scene = scene
         self.fault = fault
         self.title = f"{kind}, {name}, {fault}"
@@ -106,10 +115,13 @@ class Enumeration:
         since = timezone.now()
         slug = f"crashed{next(_numbers):06}"
         make_tenant(slug)
+        job = self.make(slug)
+        return _Trial(job, since, self.scene.prepare(job))
+
+    def _of_sample(self, tenant: str) -> Job:
         sample = handlers.get(self.kind).sample
         assert sample is not None, self.kind
-        job = make_job(slug, kind=self.kind, payload=sample(slug))
-        return _Trial(job, since, self.scene.prepare(job))
+        return make_job(tenant, kind=self.kind, payload=sample(tenant))
 
     def _account_here(self) -> Account:
         trial = self._trial()

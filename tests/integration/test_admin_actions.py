@@ -305,7 +305,8 @@ def test_the_rejects_of_a_file_are_streamed(
     url = reverse("admin:ingestion_ingestedfile_download", args=[file.pk, "rejects"])
     answer = browser.get(url)
     assert answer.getvalue() == b"line,column\n3,amount\n"
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="1.csv"'
+    name = f"rejects-{file.pk}.csv"
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 

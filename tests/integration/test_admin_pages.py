@@ -15,7 +15,13 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
-from ingestion.models import IngestedFile, KeptOutRow, Transaction
+from ingestion.models import (
+    FileFault,
+    IngestedFile,
+    KeptOutRow,
+    Statement,
+    Transaction,
+)
 from jobs.models import (
     Attempt,
     BulkDecision,
@@ -34,8 +40,10 @@ from tests.arrange import (
     lead,
     make_admin,
     make_dead_job,
+    make_fault,
     make_file,
     make_job,
+    make_statement,
     make_tenant,
     make_transaction,
 )
@@ -45,7 +53,7 @@ pytestmark = pytest.mark.django_db
 LEDGER: list[type[Model]] = [
     *(Job, DeadLetter, Attempt, UsageEvent, Worker, LeaderLease, IngestedFile),
     *(KeptOutRow, Transaction, Reconciliation, TaskResult, DeadMessage),
-    BulkDecision,
+    *(BulkDecision, Statement, FileFault),
 ]
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
@@ -71,7 +79,10 @@ def rows(operator: User) -> None:
     """One row of every table that the admin shows."""
     make_tenant("t1")
     job = make_dead_job("t1")
-    make_transaction(make_file("t1", job=job))
+    file = make_file("t1", job=job)
+    make_transaction(file)
+    make_statement(file, statement_id="50100012345678/7")
+    make_fault(file)
     lead()
     DeadMessage.objects.create(queue="q", reason="invalid", size=1, body=b"x")
     BulkDecision.objects.create(decision="retry", criteria="all", per_second=1)
@@ -205,7 +216,8 @@ def test_pages_relax_the_policy_only_as_the_theme_needs(browser: Client):
 def test_no_page_shows_an_account_or_a_digest(browser: Client, rows: None):
     with all_tenants(reason="test"):
         shown: list[Any] = [Transaction.objects.get(), KeptOutRow.objects.get()]
-        shown += [IngestedFile.objects.get(), ApiKey.objects.get()]
+        shown += [IngestedFile.objects.get(), Statement.objects.get()]
+        shown += [FileFault.objects.get(), ApiKey.objects.get()]
     digest = shown[-1].digest
     for row in shown:
         for url in (

@@ -14,7 +14,7 @@ from jobs.models import Job
 from taskqueue_site.settings import _object_store
 from tests.arrange import make_job, make_tenant, run
 from tests.integration.api import assert_problem, client_of
-from tests.integration.test_ingest import row, text
+from tests.integration.ingesting import row, text
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,6 +76,8 @@ def test_the_links_lead_to_the_rows_kept_out(owner: APIClient):
         "self": own,
         "rejects": f"{own}/rejects",
         "conflicts": f"{own}/conflicts",
+        "corrections": f"{own}/corrections",
+        "summary": f"{own}/summary",
     }
     for name, line in (
         ("rejects", "4,amount,invalid_amount,x"),
@@ -130,7 +132,7 @@ def test_its_head_can_be_asked_for(owner: APIClient):
 
 def test_a_clean_load_has_neither(owner: APIClient):
     job = ingest(row(1))
-    assert set(links(owner, job)) == {"self"}
+    assert set(links(owner, job)) == {"self", "summary"}
     for name in ("rejects", "conflicts"):
         assert_problem(owner.get(f"/jobs/{job.pk}/{name}"), 404, "not_found")
 

@@ -1,6 +1,8 @@
 """What surrounds the API: health, metrics, its description, errors outside views."""
 
 import json
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
+from jobs.surroundings import Verdict, look_around
+from taskqueue_site.celery import app
 from tests.arrange import make_admin
 from tests.integration.api import assert_problem
 
@@ -50,6 +54,26 @@ def test_without_redis_it_is_degraded_and_ready(visitor: Client, settings: Any):
     assert response.json()["status"] == "degraded"
     assert response.json()["parts"]["redis"] == "unreachable"
     assert "127.0.0.1" not in response.content.decode()
+
+
+@pytest.fixture
+def frozen_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A Redis that takes connections and says nothing, as one that was stopped."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        for name in ("broker_url", "broker_write_url"):
+            monkeypatch.setitem(app.conf, name, url)
+        yield
+
+
+@pytest.mark.usefixtures("frozen_broker")
+@pytest.mark.timeout(25)
+def test_a_broker_that_says_nothing_is_given_up(visitor: Client):
+    """Its usual patience, 30 s and once more, would be past the limit of the test."""
+    response = visitor.get("/readyz")
+    assert response.json()["parts"]["broker"] == "unreachable"
+    (sign,) = [sign for sign in look_around() if sign.part == "broker"]
+    assert sign.verdict is Verdict.WRONG
 
 
 def test_a_pending_migration_makes_it_unavailable(visitor: Client):
@@ -122,6 +146,10 @@ def test_the_description_is_served_and_valid(visitor: Client, settings: Any):
     assert set(served["paths"]) == {
         *("/enqueue/ingest", "/enqueue/sleep", "/jobs", "/jobs/{job_id}"),
         *("/jobs/{job_id}/rejects", "/jobs/{job_id}/conflicts"),
+        *("/jobs/{job_id}/flags", "/jobs/{job_id}/corrections"),
+        *("/jobs/{job_id}/summary", "/v1/files", "/v1/files/{file_id}"),
+        *("/v1/uploads", "/v1/uploads/{token}"),
+        *("/v1/files/{file_id}/{artifact}", "/v1/files/{file_id}/links"),
         *("/jobs/{job_id}/cancel", "/v1/dead-letters", "/v1/dead-letters/groups"),
         *("/v1/dead-letters/retry", "/v1/dead-letters/discard"),
         *("/v1/dead-letters/{job_id}", "/v1/dead-letters/{job_id}/retry"),
@@ -131,6 +159,9 @@ def test_the_description_is_served_and_valid(visitor: Client, settings: Any):
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     for operations in served["paths"].values():
         for operation in operations.values():
+            if operation["operationId"] == "upload":
+                assert "security" not in operation  # its address is its key
+                continue
             assert operation["security"]
             content = operation["responses"]["401"]["content"]
             assert list(content) == ["application/problem+json"]

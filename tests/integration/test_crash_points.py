@@ -1,12 +1,13 @@
 """A process struck at any point: the job ends as if nothing had happened.
 
-By default at every SQL call and at a seeded sample of the lines; `make crash-points`
-takes every line.
+By default at a seeded sample of its SQL calls and lines; `make crash-points` takes all.
 """
 
+import gzip
+import io
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,23 @@ from typing import Any
 import pytest
 from django.core.files.storage import FileSystemStorage
 from django.db import connection
+from django.utils import timezone
 
-from ingestion import storage
+from ingestion import services, storage
 from ingestion.loader import Counts
+from ingestion.models import IngestedFile
 from jobs import handlers, ledger
 from jobs.handlers import Checkpoint
 from jobs.models import Job
+from tenants.acting import acting
+from tenants.scoping import tenant_scope
+from tests import totals_source
 from tests.arrange import make_job, make_tenant, run
 from tests.crash.bugs import BUGS
 from tests.crash.enumeration import SEED, Enumeration, Report
 from tests.crash.points import Fault, Point
 from tests.crash.scenes import ATTEMPTS, STEPS
+from tests.integration import test_ingest_camt, test_ingest_parts
 from tests.integration.dispatching import add_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,6 +40,43 @@ Capture = pytest.CaptureFixture[str]
 
 IS_LONG = os.environ.get("CRASH_POINTS") == "all"
 KINDS = handlers.names()
+
+
+_ROWS = [f"R|id{n}|C|1.00" for n in range(6)]
+HOLDS = totals_source.statement(*_ROWS[:4], "R|id4|D|x") + totals_source.statement(
+    *_ROWS[4:], number=2, opening="4.00"
+)
+DOES_NOT = HOLDS + totals_source.statement(closing="1", count=1)
+
+
+def ingest(content: bytes, source: str) -> Callable[[str], Job]:
+    """Return what stores a file for a tenant and enqueues its load."""
+
+    def make(tenant: str) -> Job:
+        storage.store().write(storage.object_key(tenant, "sample"), io.BytesIO(content))
+        payload = {"s3_path": "sample", "source": source}
+        return make_job(tenant, kind="ingest", payload=payload)
+
+    return make
+
+
+def release(tenant: str) -> Job:
+    """Have a file put in quarantine, and return the job that loads it all the same."""
+    run(ingest(DOES_NOT, "TOTALS")(tenant))
+    with acting(who="staff asha", why="the bank confirmed it"), tenant_scope(tenant):
+        file = IngestedFile.objects.get()
+        return services.file_release(file_id=file.pk, now=timezone.now())
+
+
+#: Files of which more is to be said than the sample of the kind says.
+FILES: dict[str, Callable[[str], Job]] = {
+    "totals that hold": ingest(HOLDS, "TOTALS"),
+    "totals that do not": ingest(DOES_NOT, "TOTALS"),
+    "released": release,
+    "gzip": ingest(gzip.compress(test_ingest_parts.CONTENT), "UPI"),
+    "camt": ingest(test_ingest_camt.FILE.encode(), "CAMT053"),
+    "two loaders": ingest(test_ingest_parts.CONTENT, "UPI"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +145,7 @@ def run_sample(kind: str) -> Job:
 
 
 def points_of(scene: str, enumeration: Enumeration) -> list[Point]:
-    """Every point in the long form; else those of what matters most, a draw of others.
+    """Every point in the long form; else a draw, larger of what matters most.
 
     Who settles beside does the work of an attempt on the same way as who does it at
     once, and what a cut connection can spoil is what a death can.
@@ -109,8 +153,8 @@ def points_of(scene: str, enumeration: Enumeration) -> list[Point]:
     if IS_LONG:
         return enumeration.some(calls=None, lines=None)
     if enumeration.fault is Fault.KILLED and scene != "settled beside":
-        return enumeration.some(calls=None, lines=15 if scene in ATTEMPTS else 5)
-    return enumeration.some(calls=10, lines=5)
+        return enumeration.some(calls=40, lines=10 if scene in ATTEMPTS else 5)
+    return enumeration.some(calls=6, lines=4)
 
 
 @pytest.mark.parametrize("fault", Fault)
@@ -122,6 +166,38 @@ def test_an_attempt_struck_at_any_point_leaves_no_trace(
     enumeration = Enumeration(kind, scene, ATTEMPTS[scene], fault)
     report = enumeration.run(points_of(scene, enumeration))
     check(enumeration, report, capsys)
+
+
+@pytest.fixture
+def loaders(name: str, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """Two loaders for a small file too, where they are what is tried out."""
+    if name == "two loaders":
+        monkeypatch.setattr("ingestion.handlers.SMALL_FILE_BYTES", 0)
+        settings.INGEST_LOADERS = 2
+
+
+@pytest.mark.usefixtures("totals_sources", "loaders")
+@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("name", FILES)
+def test_a_load_of_a_file_struck_at_any_point_leaves_no_trace(
+    name: str, fault: Fault, capsys: Capture
+):
+    scene = "settled at once"
+    enumeration = Enumeration(
+        "ingest", f"{name}, {scene}", ATTEMPTS[scene], fault, make=FILES[name]
+    )
+    few = None if IS_LONG else 5
+    report = enumeration.run(enumeration.some(calls=few, lines=few))
+    check(enumeration, report, capsys)
+
+
+@pytest.mark.usefixtures("totals_sources", "loaders")
+@pytest.mark.parametrize("name", ["two loaders"])
+def test_the_threads_of_the_loaders_are_struck_too(name: str):
+    scene = ATTEMPTS["settled at once"]
+    killed = Enumeration("ingest", name, scene, Fault.KILLED, make=FILES[name])
+    threads = {(point.thread, point.sort) for point in killed.points}
+    assert {("part0_0", "sql"), ("part1_0", "sql"), ("part1_0", "line")} <= threads
 
 
 @pytest.mark.parametrize("scene", STEPS)

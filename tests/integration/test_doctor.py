@@ -7,26 +7,42 @@ from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.utils import timezone
 
 from jobs import deciding
 from jobs.audit import Finding, audit
-from jobs.errors import Failure
 from jobs.invariants import Invariant, registered
 from jobs.ledger import hand_back
 from jobs.lifecycle import TERMINAL_STATES
 from jobs.models import Attempt, Job
 from jobs.snapshots import FORMAT
-from jobs.sweeps import lose_expired, replace_not_started
+from jobs.sweeps import replace_not_started
 from tenants.scoping import all_tenants
-from tests import arrange
 from tests.arrange import dispatch, lead, make_job, make_tenant, reread, start
 from tests.integration.dispatching import add_worker
+from tests.integration.file_breaches import (
+    FILE_BREACHES,
+    loaded,
+    quarantined,
+    refused,
+)
+from tests.integration.ledger_states import (
+    USAGE,
+    Breach,
+    alter,
+    dispatched,
+    failed,
+    lost,
+    retryable,
+    running,
+    sql,
+    succeeded,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -39,86 +55,8 @@ def two_tenants() -> None:
         make_tenant(slug)
 
 
-def sql(statement: str, **values: Any) -> None:
-    """Change rows past the protocol."""
-    with all_tenants(reason="test"), connection.cursor() as cursor:
-        cursor.execute(statement, values)
-
-
-def alter(statement: str) -> None:
-    """Change the layout, until the test's transaction is undone."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute(statement)
-
-
 def found(**options: Any) -> dict[str, Finding]:
     return {finding.name: finding for finding in audit(**options)}
-
-
-# --- Jobs at each point of their life -------------------------------------------------
-
-
-def dispatched() -> Job:
-    job = make_job("t1")
-    dispatch(job)
-    return job
-
-
-def running() -> Job:
-    job = make_job("t1")
-    start(dispatch(job))
-    return job
-
-
-def succeeded(**options: Any) -> Job:
-    job = make_job("t1", **options)
-    claim = start(dispatch(job))
-    with all_tenants(reason="test"):
-        arrange.finish(claim.assignment, {})
-    return job
-
-
-def failed(*, retry_in_seconds: float | None) -> Job:
-    job = make_job("t1")
-    claim = start(dispatch(job))
-    failure = Failure({"code": "x", "message": "x"}, "f00d", "", is_retryable=True)
-    with all_tenants(reason="test"):
-        arrange.fail(claim.assignment, failure, retry_in_seconds=retry_in_seconds)
-    return job
-
-
-def retryable() -> Job:
-    return failed(retry_in_seconds=60)
-
-
-def lost() -> Job:
-    job = running()
-    sql("UPDATE jobs_attempt SET lease_expires_at = now() - interval '1 second'")
-    with all_tenants(reason="test"):
-        assert len(lose_expired(max_losses=3)) == 1
-    return job
-
-
-def loaded() -> Job:
-    """A file of one transaction and one rejected row, as if a job had loaded it."""
-    job = succeeded(kind="ingest", payload={})
-    file = arrange.make_file("t1", job=job)
-    arrange.make_transaction(file)
-    count_usage(job, rows=2, bytes=1234)
-    return job
-
-
-def count_usage(job: Job, *, part: str = "0:0", **meters: int) -> None:
-    for meter, quantity in meters.items():
-        sql(
-            "INSERT INTO usage_events (tenant_id, source, meter, quantity, job_id) "
-            "VALUES ('t1', %(source)s, %(meter)s, %(quantity)s, %(job)s)",
-            source=f"job:{job.pk}:{meter}:{part}",
-            meter=meter,
-            quantity=quantity,
-            job=job.pk,
-        )
 
 
 # --- A healthy ledger -----------------------------------------------------------------
@@ -142,6 +80,8 @@ def test_a_ledger_with_jobs_in_every_state_has_no_finding():
     failed(retry_in_seconds=60)
     succeeded()
     loaded()
+    refused()
+    quarantined()
     failed(retry_in_seconds=None)
     revived = failed(retry_in_seconds=None)
     with all_tenants(reason="test"):
@@ -167,22 +107,9 @@ def test_a_ledger_with_jobs_in_every_state_has_no_finding():
 # --- A breach of every invariant ------------------------------------------------------
 
 
-class Breach(NamedTuple):
-    """How an invariant is broken: what starts it, and what is done to it."""
-
-    name: str
-    begin: Callable[[], Job]
-    change: str
-    alter: str = ""
-
-
 _SECOND_ATTEMPT = (
     "INSERT INTO jobs_attempt (tenant_id, job_id, number, pool, term, held_us, weight) "
     "SELECT tenant_id, id, 2, 'shared', 1, 1, 1000 FROM jobs_job"
-)
-_USAGE = (
-    "INSERT INTO usage_events (tenant_id, source, meter, quantity, job_id) "
-    "SELECT {tenant}, {source}, {meter}, {quantity}, {job} FROM "
 )
 _OLD_SNAPSHOT = (
     "INSERT INTO jobs_schedulersnapshot (pool, last_attempt_id, state, taken_at) "
@@ -200,10 +127,6 @@ _LEASE = (
     "- {ago} * interval '1 second'"
 )
 _DUE = "UPDATE jobs_job SET run_after = clock_timestamp() - {ago} * interval '1 second'"
-_ANOTHER = _USAGE.format(
-    tenant="'t1'", source="'job:x:' || id", meter="{0}", quantity="1", job="id"
-)
-
 BREACHES = (
     Breach("no_job_is_stuck", dispatched, "DELETE FROM jobs_attempt"),
     Breach("no_job_is_stuck", running, "DELETE FROM jobs_attempt"),
@@ -279,7 +202,7 @@ BREACHES = (
     Breach(
         "attempt_is_billed_once",
         lost,
-        _USAGE.format(
+        USAGE.format(
             tenant="tenant_id",
             source="'attempt:' || id",
             meter="'worker_us'",
@@ -296,34 +219,10 @@ BREACHES = (
     Breach(
         "usage_is_of_its_tenant",
         succeeded,
-        _USAGE.format(tenant="'t2'", source="'x'", meter="'x'", quantity="1", job="id")
+        USAGE.format(tenant="'t2'", source="'x'", meter="'x'", quantity="1", job="id")
         + "jobs_job",
     ),
-    Breach(
-        "file_rows_add_up",
-        loaded,
-        "UPDATE ingestion_ingestedfile SET rows = 3",
-        "ALTER TABLE ingestion_ingestedfile DROP CONSTRAINT file_rows_add_up",
-    ),
-    Breach("file_has_its_transactions", loaded, "DELETE FROM fintech_transactions"),
-    Breach("file_has_its_kept_out_rows", loaded, "DELETE FROM ingestion_keptoutrow"),
-    Breach(
-        "file_has_its_kept_out_rows",
-        loaded,
-        "UPDATE ingestion_keptoutrow SET why = 'conflicting'",
-    ),
-    Breach(
-        "file_state_follows_its_job",
-        loaded,
-        "UPDATE ingestion_ingestedfile SET state = 'loading'",
-    ),
-    Breach("file_usage_is_its_size", loaded, _ANOTHER.format("'rows'") + "jobs_job"),
-    Breach("file_usage_is_its_size", loaded, _ANOTHER.format("'bytes'") + "jobs_job"),
-    Breach(
-        "file_usage_is_its_size",
-        loaded,
-        "DELETE FROM usage_events WHERE meter = 'bytes'",
-    ),
+    *FILE_BREACHES,
 )
 
 

@@ -1,99 +1,32 @@
 """The ingest kind: a stored file becomes rows, counts and rejects."""
 
-import csv
 import gzip
-import io
-from collections.abc import Callable
+import lzma
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.storage import FileSystemStorage
 from django.db import connection
 
 from ingestion import loader, storage
-from ingestion.models import IngestedFile, KeptOutRow, Transaction
+from ingestion.models import IngestedFile, KeptOutRow
 from jobs import deciding, runner, sweeps
 from jobs.ledger import AttemptSupersededError
-from jobs.models import Job, UsageEvent
+from jobs.models import UsageEvent
 from tenants.scoping import all_tenants, tenant_scope
 from tests.arrange import dispatch, make_job, make_tenant, reread, run
+from tests.integration.ingesting import (
+    HEADER,
+    Ingest,
+    counts,
+    put,
+    rejects,
+    row,
+    stored,
+    text,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-HEADER = "txn_id,rrn,payer_vpa,payee_vpa,amount,currency,status,txn_timestamp,remarks"
-
-
-def row(number: int = 1, **changes: str) -> str:
-    """Return a good line of a UPI file, changed as asked."""
-    cells = {
-        "txn_id": f"T{number}",
-        "rrn": f"{600000000000 + number}",
-        "payer_vpa": "asha@okbank",
-        "payee_vpa": "shop@okbank",
-        "amount": "10.00",
-        "currency": "INR",
-        "status": "SUCCESS",
-        "txn_timestamp": "2026-01-15 10:00:00",
-        "remarks": "",
-    }
-    return ",".join({**cells, **changes}.values())
-
-
-def text(*lines: str) -> bytes:
-    return "\n".join((HEADER, *lines, "")).encode()
-
-
-Ingest = Callable[..., Job]
-
-
-@pytest.fixture(autouse=True)
-def objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder as the object store, and a tenant."""
-    folder = FileSystemStorage(location=tmp_path)
-    monkeypatch.setattr(storage, "storages", {"default": folder})
-    make_tenant("t1")
-    return tmp_path
-
-
-def put(
-    objects: Path, content: bytes, *, path: str = "a.csv", tenant: str = "t1"
-) -> None:
-    file = objects / "tenants" / tenant / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)
-
-
-@pytest.fixture
-def ingest(objects: Path) -> Ingest:
-    """A function that stores a file, enqueues it and runs the job."""
-
-    def ingest(
-        content: bytes | None, *, path: str = "a.csv", tenant: str = "t1"
-    ) -> Job:
-        if content is not None:
-            put(objects, content, path=path, tenant=tenant)
-        payload = {"s3_path": path, "source": "UPI"}
-        return run(make_job(tenant, kind="ingest", payload=payload))
-
-    return ingest
-
-
-def counts(job: Job) -> tuple[int, ...]:
-    assert job.state == "succeeded", job.error
-    names = ("rows", "inserted", "duplicate", "conflicting", "rejected")
-    return tuple(job.result[name] for name in names)
-
-
-def rejects(objects: Path, job: Job) -> list[dict[str, str]]:
-    file = objects / job.result["rejects_path"]
-    return list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
-
-
-def stored(tenant: str = "t1") -> list[Transaction]:
-    with tenant_scope(tenant):
-        return list(Transaction.objects.order_by("txn_id"))
-
 
 # --- The good way ---------------------------------------------------------------------
 
@@ -130,7 +63,7 @@ def test_progress_and_usage_count_rows_and_bytes(ingest: Ingest):
 def test_the_same_file_twice_changes_nothing(ingest: Ingest):
     content = text(row(1), row(2))
     assert counts(ingest(content)) == (2, 2, 0, 0, 0)
-    assert counts(ingest(content)) == (2, 0, 2, 0, 0)
+    assert counts(ingest(content, reload=True)) == (2, 0, 2, 0, 0)
     assert len(stored()) == 2
 
 
@@ -246,10 +179,16 @@ def test_a_header_only_is_a_day_without_payments(ingest: Ingest):
         (b"a,b,c\n1,2,3\n", "wrong_header"),
         (text(row(1)).replace(b",amount,", b",", 1), "missing_column"),
         (text(row(1)).decode().encode("utf-16"), "unsupported_encoding"),
-        (gzip.compress(text(row(1)), mtime=0), "compressed_file"),
+        (lzma.compress(text(row(1))), "compressed_file"),
+        (gzip.compress(gzip.compress(text(row(1)))), "compressed_file"),
+        (gzip.compress(b"%PDF-1.7"), "not_text"),
+        (gzip.compress(b""), "empty_file"),
         (None, "object_missing"),
     ],
-    ids=["empty", "header", "column", "utf16", "gzip", "missing"],
+    ids=[
+        *("empty", "header", "column", "utf16", "xz", "twice", "pdf", "nothing"),
+        "missing",
+    ],
 )
 def test_a_bad_file_is_dead_with_its_reason(
     ingest: Ingest, content: bytes | None, code: str
@@ -275,22 +214,17 @@ def test_a_dead_file_can_be_mended_and_retried(ingest: Ingest, objects: Path):
 # --- Interruptions --------------------------------------------------------------------
 
 
-@pytest.fixture
-def small_chunks(settings: Any) -> None:
-    settings.INGEST_CHUNK_ROWS = 3
-
-
 def test_long_rows_make_small_chunks(ingest: Ingest, monkeypatch: pytest.MonkeyPatch):
     """A chunk is in memory as a whole, so it ends by bytes as well as by rows."""
     sizes: list[int] = []
     real = loader.load
 
-    def counting(target: Any, records: Any) -> Any:
-        sizes.append(len(records))
-        return real(target, records)
+    def counting(target: Any, batch: Any, rejects: Any) -> Any:
+        sizes.append(len(batch.rows))
+        return real(target, batch, rejects)
 
     monkeypatch.setattr(loader, "load", counting)
-    monkeypatch.setattr("ingestion.handlers.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("ingestion.reading.CHUNK_BYTES", 1000)
     lines = [row(n, remarks="x" * 450) for n in range(5)] + [row(9)]
     assert counts(ingest(text(*lines))) == (6, 6, 0, 0, 0)
     assert sizes == [2, 2, 2]

@@ -28,6 +28,7 @@ from tests.arrange import (
     reread,
     start,
 )
+from tests.integration.ledger_states import sql
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,12 +36,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def tenant() -> None:
     make_tenant("t1")
-
-
-def sql(statement: str, **values: Any) -> None:
-    """Turn back the clock of a row, which only the database's clock decides."""
-    with all_tenants(reason="test"), connection.cursor() as cursor:
-        cursor.execute(statement, values)
 
 
 def expire(attempt_id: int) -> None:

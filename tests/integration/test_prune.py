@@ -15,7 +15,13 @@ from django.db import Error, connection
 from django.test import Client
 from django.utils import timezone
 
-from ingestion.models import IngestedFile, KeptOutRow, Transaction
+from ingestion.models import (
+    FileFault,
+    IngestedFile,
+    KeptOutRow,
+    Statement,
+    Transaction,
+)
 from jobs import pruning
 from jobs.audit import audit
 from jobs.models import Attempt, Job, SchedulerSnapshot, UsageEvent
@@ -26,8 +32,10 @@ from tenants.services import tenant_update
 from tests.arrange import (
     PASSWORD,
     make_admin,
+    make_fault,
     make_file,
     make_job,
+    make_statement,
     make_tenant,
     make_transaction,
 )
@@ -38,6 +46,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 DAY = 24 * 3600.0
 OLD = 100 * DAY
+NO_FILES = {"kept-out rows": 0, "faults": 0, "statements": 0, "files": 0}
 NOTHING_HELD = {
     "undecided dead letters": 0,
     "attempts a new dispatcher would replay": 0,
@@ -97,7 +106,7 @@ def test_jobs_go_with_their_attempts_and_leave_their_usage(t1: Tenant, now: date
     count_usage()
     events = count(UsageEvent)
     assert list(prune(tenant=t1, now=now)) == [
-        {"kept-out rows": 0, "files": 0, "events": 2, "attempts": 3, "jobs": 2}
+        {**NO_FILES, "events": 2, "attempts": 3, "jobs": 2}
     ]
     assert left() == {young.pk}
     assert count(Attempt) == 1
@@ -280,12 +289,15 @@ def make_empty_file(now: datetime) -> IngestedFile:
 def test_what_a_file_brought_outlives_its_job(t1: Tenant, now: datetime, state: str):
     file = make_file("t1", job=make_old_job(now), state=state)
     make_transaction(file)
+    make_statement(file)
+    make_fault(file)
     count_usage()
     assert prune_all(t1, now) == 1
     with all_tenants(reason="test"):
         file.refresh_from_db()
     assert (file.job_id, file.tenant_id, file.inserted) == (None, "t1", 1)
     assert (count(Transaction), count(KeptOutRow)) == (1, 1)
+    assert (count(Statement), count(FileFault)) == (1, 1)
     assert audit() == []
 
 
@@ -305,11 +317,17 @@ def test_a_file_whose_job_was_pruned_is_shown(t1: Tenant, now: datetime):
 def test_a_failed_load_that_brought_nothing_goes_with_its_job(
     t1: Tenant, now: datetime
 ):
-    make_empty_file(now)
+    file = make_empty_file(now)
+    make_statement(file)
+    make_fault(file)
     assert list(prune(tenant=t1, now=now)) == [
-        {"kept-out rows": 1, "files": 1, "events": 1, "attempts": 1, "jobs": 1}
+        {
+            **{"kept-out rows": 1, "faults": 1, "statements": 1, "files": 1},
+            **{"events": 1, "attempts": 1, "jobs": 1},
+        }
     ]
-    assert (count(IngestedFile), count(KeptOutRow)) == (0, 0)
+    tables = (IngestedFile, KeptOutRow, FileFault, Statement)
+    assert [count(table) for table in tables] == [0] * 4
 
 
 # --- Batches --------------------------------------------------------------------------
@@ -375,7 +393,7 @@ def test_the_command_reports_and_prunes(now: datetime):
         "tenant": "t2",
         "retention_days": 90,
         "jobs": 1,
-        "rows": {"kept-out rows": 0, "files": 0, "events": 1, "attempts": 1},
+        "rows": {**NO_FILES, "events": 1, "attempts": 1},
         "dry_run": False,
     }
     assert run("--batch", "1").splitlines() == [

@@ -173,3 +173,26 @@ def test_a_path_stays_below_its_tenant(path: str, key: str):
 def test_an_unsafe_path_is_refused(path: str):
     with pytest.raises(UnsafePathError):
         object_key("t1", path)
+
+
+def test_of_those_who_want_a_free_key_one_gets_it(store: Store):
+    assert store.reserve(KEY)
+    assert not store.reserve(KEY)
+    store.write(KEY, io.BytesIO(b"one"))
+    assert not store.reserve(KEY)
+    assert b"".join(store.blocks(store.stat(KEY), 0)) == b"one"
+
+
+def test_a_key_taken_between_the_look_and_the_claim_is_not_given_again(
+    s3_storage_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    store = S3Store(S3Storage(**_object_store(s3_storage_url)["OPTIONS"]))
+    store.write(KEY, io.BytesIO(b"one"))
+
+    def too_early(key: str) -> None:
+        raise ObjectMissingError(key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "stat", too_early)
+        assert not store.reserve(KEY)
+    assert b"".join(store.blocks(store.stat(KEY), 0)) == b"one"

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from celery import Celery
-from django.db import connection
 from kombu import Connection, Queue
 
 from jobs import surroundings
@@ -18,6 +17,7 @@ from tenants.services import tenant_pause
 from tests import arrange
 from tests.arrange import lead, make_job, make_tenant
 from tests.integration.dispatching import add_worker
+from tests.integration.ledger_states import alter, sql
 
 pytestmark = pytest.mark.django_db
 
@@ -28,19 +28,6 @@ ROOT = Path(__file__).parents[2]
 def two_tenants() -> None:
     for slug in ("t1", "t2"):
         make_tenant(slug)
-
-
-def sql(statement: str, **values: Any) -> None:
-    """Change rows past the protocol."""
-    with all_tenants(reason="test"), connection.cursor() as cursor:
-        cursor.execute(statement, values)
-
-
-def alter(statement: str) -> None:
-    """Change the layout, until the test's transaction is undone."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute(statement)
 
 
 def sign_of(part: str) -> Sign:

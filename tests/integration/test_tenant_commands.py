@@ -290,7 +290,8 @@ def test_a_file_is_copied_into_the_tenants_part(
         "key": f"tenants/t1/{s3_path}",
     }
     assert (objects / "tenants/t1" / s3_path).read_bytes() == file.read_bytes()
-    assert run("upload", "t1", str(file), *options) == f"{s3_path}\n"
+    again = [*options, "--replace"]
+    assert run("upload", "t1", str(file), *again) == f"{s3_path}\n"
 
 
 @pytest.mark.parametrize(

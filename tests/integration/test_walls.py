@@ -14,6 +14,7 @@ from tenants.models import Tenant
 from tenants.scoping import (
     TENANT_ROLE,
     TenantOwned,
+    TenantShared,
     UnscopedQueryError,
     all_tenants,
     apart,
@@ -27,6 +28,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 OWNED: list[type[Model]] = [
     Tenant,
     *(model for model in apps.get_models() if issubclass(model, TenantOwned)),
+]
+#: Tables with rows of the platform, which every tenant reads.
+SHARED: list[type[Model]] = [
+    model for model in apps.get_models() if issubclass(model, TenantShared)
 ]
 
 
@@ -47,7 +52,7 @@ def rows(statement: str, *values: Any) -> list[tuple[object, ...]]:
 # --- Wall one -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", OWNED, ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", OWNED + SHARED, ids=lambda model: model.__name__)
 def test_an_unscoped_query_raises(model: type[Model]):
     with pytest.raises(UnscopedQueryError, match="tenant_scope"):
         model._default_manager.count()
@@ -122,7 +127,7 @@ def test_a_row_cannot_point_to_another_tenants_job():
         )
 
 
-@pytest.mark.parametrize("model", OWNED, ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", OWNED + SHARED, ids=lambda model: model.__name__)
 def test_every_tenant_owned_table_is_protected(model: type[Model]):
     if model._meta.proxy:
         return
@@ -133,14 +138,16 @@ def test_every_tenant_owned_table_is_protected(model: type[Model]):
         table,
     )
     policies = rows(
-        "SELECT policyname, roles::text, with_check IS NOT NULL FROM pg_policies "
+        "SELECT policyname, roles::text, cmd, with_check IS NOT NULL FROM pg_policies "
         "WHERE tablename = %s ORDER BY policyname",
         table,
     )
     assert security == [(True, True)]
+    shared = [("shared_rows", "{dtq_tenant}", "SELECT", False)]
     assert policies == [
-        ("platform_rows", "{dtq_platform}", True),
-        ("tenant_rows", "{dtq_tenant}", True),
+        ("platform_rows", "{dtq_platform}", "ALL", True),
+        *(shared if model in SHARED else []),
+        ("tenant_rows", "{dtq_tenant}", "ALL", True),
     ]
 
 
@@ -149,7 +156,8 @@ def test_every_table_with_a_tenant_column_has_a_scoping_model():
         "SELECT table_name FROM information_schema.columns "
         "WHERE column_name = 'tenant_id' AND table_schema = 'public'"
     )
-    expected = {model._meta.db_table for model in OWNED} - {"tenants_tenant"}
+    scoping = {model._meta.db_table for model in OWNED + SHARED}
+    expected = scoping - {"tenants_tenant"}
     assert {name for (name,) in found} == expected
 
 

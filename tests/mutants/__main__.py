@@ -26,6 +26,8 @@ TIMEOUT_SECONDS: Final = 120
 _LEFT_OUT: Final = shutil.ignore_patterns(
     ".git", ".venv*", ".stack", "__pycache__", ".*_cache", ".hypothesis"
 )
+#: A bug that is no Python says nothing about the test that meets it.
+_TYPO: Final = re.compile(r"\b(NameError|UnboundLocalError|ImportError)\b")
 _FAILED: Final = re.compile(r"^FAILED (?P<test>.*?)(?: - (?P<why>.*))?$", re.M)
 
 
@@ -95,7 +97,7 @@ def verdict(ended: subprocess.CompletedProcess[str]) -> tuple[str, str]:
     failed = _FAILED.search(ended.stdout)
     if ended.returncode == 0:
         return "SURVIVED", ""
-    if ended.returncode == 1 and failed:
+    if ended.returncode == 1 and failed and not _TYPO.search(failed["why"] or ""):
         return "caught", f"{failed['test'].partition('::')[2]}: {failed['why'] or ''}"
     return "broken", (ended.stdout + ended.stderr).strip()[-2000:]
 

@@ -6,20 +6,22 @@ came with features that the list does not know.
 
 from typing import Final
 
-from tests.mutants import data, protocol
+from tests.mutants import data, files, protocol
 from tests.mutants.mutant import Mutant, Waiting
 
 #: How many the list has.
 LISTED: Final = 40
 
 MUTANTS: Final[tuple[Mutant, ...]] = tuple(
-    sorted((*protocol.MUTANTS, *data.MUTANTS), key=lambda mutant: mutant.number)
+    sorted(
+        (*protocol.MUTANTS, *data.MUTANTS, *files.MUTANTS),
+        key=lambda mutant: mutant.number,
+    )
 )
 
 _KEYS: Final = "idempotency keys"
 
 WAITING: Final = (
-    Waiting(18, "totals compared as floats", "control totals of a file"),
     Waiting(21, "idempotency key written in another transaction", _KEYS),
     Waiting(22, "idempotency key without its tenant", _KEYS),
     Waiting(25, "lookup in forms shows other tenants", "an admin for a tenant's staff"),
@@ -28,6 +30,5 @@ WAITING: Final = (
     ),
     Waiting(30, "counters of Redis billed", "usage counters in Redis"),
     Waiting(32, "mask of the logs misses `extra=`", "a filter that masks logs"),
-    Waiting(34, "compressed file read without a cap", "compressed files"),
     Waiting(35, "slot of a schedule not unique", "schedules of tenants"),
 )

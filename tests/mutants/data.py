@@ -19,19 +19,17 @@ MUTANTS: Final = (
     Mutant(
         15,
         "checkpoint in the middle of a row",
-        "ingestion/handlers.py",
-        "position=records[-1].position,",
-        "position=replace(\n"
-        "            records[-1].position, offset=records[-1].end_offset - 5\n"
-        "        ),",
+        "ingestion/progress.py",
+        "position=chunk.position,",
+        "position=replace(chunk.position, offset=chunk.position.offset - 5),",
         (_INGEST + "test_a_load_resumes_after_its_last_chunk",),
     ),
     Mutant(
         16,
         "hash over the raw text",
         "ingestion/sources/upi.py",
-        "payment = (txn_id, rrn, payer, payee, str(money), currency",
-        "payment = (txn_id, rrn, payer, payee, amount, currency",
+        "row_hash(HASH_VERSION, *payment, local, remarks)",
+        "row_hash(HASH_VERSION, raw_row)",
         (_UPI + "test_the_same_payment_written_differently_has_the_same_hash",),
     ),
     Mutant(
@@ -42,6 +40,14 @@ MUTANTS: Final = (
         "ON CONFLICT (tenant_id, txn_id) DO UPDATE\n"
         "SET amount = EXCLUDED.amount, row_hash = EXCLUDED.row_hash",
         (_INGEST + "test_a_conflict_is_kept_aside_and_never_overwrites",),
+    ),
+    Mutant(
+        18,
+        "totals compared as floats",
+        "ingestion/sources/dialect/balances.py",
+        "Decimal(item.value) != found[item.label]:",
+        "float(item.value) != float(found[item.label]):",
+        ("tests/unit/test_dialect_statements.py::test_a_cent_counts_whatever_the_sum",),
     ),
     Mutant(
         19,

@@ -1,10 +1,15 @@
-"""RabbitMQ, and where we may administer it a virtual host for these tests alone."""
+"""RabbitMQ, and where we may administer it virtual hosts for these tests alone.
+
+There is one for each process of a parallel run, so that no test meets another's queues.
+"""
 
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from taskqueue_site.embedded_rabbitmq import EmbeddedRabbitMQ, fault_of, find_program
 from taskqueue_site.processes import ServiceError
@@ -12,6 +17,8 @@ from tests.services import debian
 from tests.services.service import Service, Wish
 
 LOCAL = "amqp://guest:guest@127.0.0.1:5672"
+#: That run tests side by side, as the Makefile says.
+PROCESSES = 4
 HOW_TO_GET = (
     "rabbitmq is missing: install it (Debian: apt-get install rabbitmq-server), "
     "or set BROKER_URL=amqp://user:password@host:5672//"
@@ -29,31 +36,35 @@ def provide(wish: Wish) -> Iterator[Service]:
         if given.startswith("amqp"):
             if (fault := fault_of(given)) is not None:
                 raise ServiceError(f"BROKER_URL cannot be used: {fault}")
-            yield _service("given", given)
+            yield _service("given", [given])
         elif not wish.private and fault_of(LOCAL) is None:
-            yield _service("found", stack.enter_context(_virtual_host()))
+            yield _service("found", stack.enter_context(_virtual_hosts()))
         else:
             program = installed(wish)
-            yield _service("started", stack.enter_context(_started(program, wish)))
+            yield _service("started", [stack.enter_context(_started(program, wish))])
 
 
 @contextmanager
-def _virtual_host() -> Iterator[str]:
-    """Add a virtual host to the local broker, or fall back on its default one.
+def _virtual_hosts() -> Iterator[list[str]]:
+    """Add virtual hosts to the local broker, or fall back on its default one.
 
     rabbitmqctl may speak to another node than the one that listens, so only a
-    connection proves that the host is there.
+    connection proves that the hosts are there.
     """
-    name = f"dtq_test_{os.getpid()}"
-    made = _control("add_vhost", name) and _control(
-        "set_permissions", "-p", name, "guest", ".*", ".*", ".*"
-    )
-    try:
-        url = f"{LOCAL}/{name}"
-        yield url if made and fault_of(url) is None else f"{LOCAL}//"
-    finally:
-        if made:
-            _control("delete_vhost", name)
+    names = [f"dtq_test_{os.getpid()}_{number}" for number in range(PROCESSES)]
+    urls = [f"{LOCAL}/{name}" for name in names]
+    with ThreadPoolExecutor(PROCESSES) as threads:
+        try:
+            made = all(threads.map(_add, names))
+            are_there = made and not any(map(fault_of, urls))
+            yield urls if are_there else [f"{LOCAL}//"]
+        finally:
+            list(threads.map(partial(_control, "delete_vhost"), names))
+
+
+def _add(name: str) -> bool:
+    rights = ("-p", name, "guest", ".*", ".*", ".*")
+    return _control("add_vhost", name) and _control("set_permissions", *rights)
 
 
 def _control(*arguments: str) -> bool:
@@ -94,10 +105,10 @@ def _started(program: str, wish: Wish) -> Iterator[str]:
         server.stop()
 
 
-def _service(how: str, url: str) -> Service:
+def _service(how: str, urls: Sequence[str]) -> Service:
     return Service(
         name="rabbitmq",
         how=how,
-        where=url.rpartition("@")[2],
-        environment={"BROKER_URL": url},
+        where=urls[0].rpartition("@")[2],
+        environment={"BROKER_URL": urls[0], "TEST_BROKER_URLS": " ".join(urls)},
     )

@@ -141,6 +141,17 @@ def test_a_connection_is_cut_after_so_many_bytes(proxy: FaultProxy):
             hear(end, 8)
 
 
+def test_connections_are_cut_so_often_and_no_more(proxy: FaultProxy):
+    proxy.cut_after(4, times=2)
+    for _ in range(2):
+        with dial(proxy) as end:
+            end.sendall(b"abcdefgh")
+            with pytest.raises(ConnectionResetError):
+                hear(end, 8)
+    with dial(proxy) as end:
+        assert say(end, b"abcdefgh") == b"abcdefgh"
+
+
 def test_delayed_data_arrives_whole_and_in_order(proxy: FaultProxy):
     proxy.delay(0.02, jitter=0.02)
     with dial(proxy) as end:

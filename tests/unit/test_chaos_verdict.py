@@ -142,6 +142,22 @@ def test_a_file_that_was_sent_twice_counts_its_rows_once():
     assert Verdict(replace(verdict.evidence, loads=(STORED, doubled))).dup_effect
 
 
+def test_a_file_that_was_known_has_nothing_stored_and_nothing_billed():
+    known = FileFact("g", 0, 0, 0, 0, stored=0, distinct_ids=0, kept_out=0)
+    usage = (*GOOD.usage, UsageFact("g", "jobs", 1), UsageFact("g", "worker_us", 7))
+    changes = {
+        "accepted": {**GOOD.accepted, "g": {}},
+        "jobs": (*GOOD.jobs, replace(LOAD, id="g")),
+        "attempts": (*GOOD.attempts, AttemptFact(9, "g", True, "succeeded", 7, True)),
+        "usage": usage,
+    }
+    same = replace(known, is_same=True)
+    assert weigh(**changes, loads=(STORED, same)).faults == []
+    assert weigh(**changes, loads=(STORED, known)).dup_effect
+    stored = replace(same, stored=90, distinct_ids=90)
+    assert weigh(**changes, loads=(STORED, stored)).dup_effect
+
+
 @pytest.mark.parametrize(
     "event",
     [

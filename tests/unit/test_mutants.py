@@ -56,6 +56,7 @@ def test_a_quick_bug_is_caught(number: int, tmp_path: Path):
     [
         (0, "1 passed", "SURVIVED"),
         (1, "FAILED a.py::test_b - assert 1 == 2", "caught"),
+        (1, "FAILED a.py::test_b - NameError: name 'c' is not defined", "broken"),
         (1, "ERROR a.py::test_b - fixture 'c' not found", "broken"),
         (2, "ERROR a.py - ImportError", "broken"),
         (4, "ERROR: not found: a.py::test_b", "broken"),

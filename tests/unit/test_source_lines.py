@@ -9,15 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestion.sources.base import Reason, Reject, visible
+from ingestion.sources.grammar import COMMA, Grammar
 from ingestion.sources.lines import (
     MAX_FIELD_CHARS,
     MAX_RECORD_BYTES,
     MAX_RECORD_LINES,
     RecordReader,
     chunks,
-    opens_quote,
     physical_lines,
-    split_record,
 )
 
 pytestmark = pytest.mark.unit
@@ -84,7 +83,40 @@ def test_only_a_line_feed_ends_a_line():
     ],
 )
 def test_split_record(text, fields):
-    assert split_record(text) == fields
+    assert COMMA.split(text) == fields
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "text", "fields"),
+    [
+        (";", 'a;"b;""c";d,e', ["a", 'b;"c', "d,e"]),
+        ("|", 'a| "b" |', ["a", "b", ""]),
+        ("~", "a~~b", ["a", "", "b"]),
+        ("^", "a^b", ["a", "b"]),
+        ("\t", '\t"a\tb"\t', ["", "a\tb", ""]),
+        ("\t", '\t"a""b"\t ', ["", 'a"b', " "]),
+        ("\t", 'a\t"b"\tc"', None),
+        ("~|~", 'a~|~"b~|~c"~|~d~e|', ["a", "b~|~c", "d~e|"]),
+        ("~|~", "~|~", ["", ""]),
+    ],
+)
+def test_other_delimiters_divide_by_the_same_rules(delimiter, text, fields):
+    assert Grammar(delimiter).split(text) == fields
+
+
+def test_without_quotes_a_quote_is_a_character():
+    grammar = Grammar("\t", quoted=False)
+    assert grammar.split('5" pipe\t"a') == ['5" pipe', '"a']
+    assert grammar.split("a\rb\tc") is None
+    reader = RecordReader([b'1\t5"\n"2\t6\n'], header=HEADER, grammar=grammar)
+    assert list(reader) == [(1, ["1", '5"']), (2, ['"2', "6"])]
+
+
+def test_a_record_of_the_wrong_width_shows_its_fields():
+    reader = RecordReader([b'1;"2;";3\n4;5\n'], header=HEADER, grammar=Grammar(";"))
+    (_, refused), (_, fields) = reader
+    assert refused.reason is Reason.WRONG_FIELD_COUNT
+    assert (reader.ragged, fields) == (["1", "2;", "3"], ["4", "5"])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +131,7 @@ def test_split_record(text, fields):
     ],
 )
 def test_opens_quote(text, is_open):
-    assert opens_quote(text) is is_open
+    assert COMMA.opens_quote(text) is is_open
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestion.sources import upi
-from ingestion.sources.base import Position, Reason, Record, SourceError
+from ingestion.sources.base import Position, Reason, SourceError
+from tests.readings import Found, records
+from tests.statements import assert_work_is_linear
 
 pytestmark = pytest.mark.unit
 HEADER = (
@@ -97,25 +99,26 @@ good_file = st.lists(good_line, min_size=1, max_size=6).map(
 )
 
 
-def read(data: bytes, resume: Position | None = None) -> list[Record]:
-    return list(upi.read([data], resume=resume))
+def read(data: bytes, resume: Position | None = None) -> list[Found]:
+    return records(upi.read, [data], resume)
 
 
 @given(a_file, st.lists(st.integers(0, 10**6), max_size=6))
 def test_block_sizes_do_not_matter(data, cuts):
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     blocks = [data[start:end] for start, end in pairwise(edges)]
-    assert list(upi.read(blocks)) == read(data)
-    assert list(upi.read(data[i : i + 1] for i in range(len(data)))) == read(data)
+    assert records(upi.read, blocks) == read(data)
+    singly = (data[i : i + 1] for i in range(len(data)))
+    assert records(upi.read, singly) == read(data)
 
 
 @given(a_file)
 def test_resuming_after_any_record_gives_the_rest(data):
-    records = read(data)
-    for index, record in enumerate(records, 1):
+    found = read(data)
+    for index, record in enumerate(found, 1):
         stored = json.loads(json.dumps(record.position.to_json()))
         position = Position.from_json(stored)
-        assert read(data[position.offset :], position) == records[index:]
+        assert read(data[position.offset :], position) == found[index:]
 
 
 @given(a_file)
@@ -159,15 +162,13 @@ def test_any_bytes_give_records_or_a_source_error(data, with_header):
         read(HEADER + data if with_header else data)
 
 
-def spans(records: list[Record]) -> list[tuple[int, int, Record]]:
+def spans(found: list[Found]) -> list[tuple[int, int, Found]]:
     """Return (start, end, record): where each record lies in its file."""
-    ends = [len(HEADER), *(record.end_offset for record in records)]
-    return [
-        (*span, record) for span, record in zip(pairwise(ends), records, strict=True)
-    ]
+    ends = [len(HEADER), *(record.end_offset for record in found)]
+    return [(*span, record) for span, record in zip(pairwise(ends), found, strict=True)]
 
 
-def is_whole(record: Record, lines: int) -> bool:
+def is_whole(record: Found, lines: int) -> bool:
     """Return whether lines were joined to a record with the right number of fields."""
     return lines > 1 and (record.reject is None or record.reject.reason not in FRAMING)
 
@@ -206,3 +207,37 @@ def test_damage_costs_only_the_rows_it_touches(data, place, removed, inserted):
             and end + moved <= e
             for s, e, other in after
         ), record
+
+
+@given(a_file)
+def test_the_quick_way_agrees_with_the_careful_one(data):
+    quick = read(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upi.UpiLayout, "quick", lambda *_: None)
+        assert read(data) == quick
+
+
+@given(a_file)
+def test_a_refused_row_behind_the_head_is_refused_again_for_the_same(data):
+    for record in read(data):
+        if record.reject is None:
+            continue
+        assert record.reject.raw.removesuffix(b"\n") in data
+        alone = upi.head([data]) + record.reject.raw
+        (again,) = read(alone)
+        assert again.reject == record.reject._replace(line=2)
+
+
+GOOD = b"T1,600000000001,a@okaxis,b@ybl,10.00,INR,SUCCESS,2026-01-15 10:00:00,"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [GOOD, GOOD + b'"a\nb"', b"x,y", GOOD + b'"', b'"', b'x","', b"", b"\0" * 100],
+    ids=["row", "lines", "short", "unclosed", "quote", "closed", "blank", "zeros"],
+)
+def test_the_work_is_linear_whatever_the_lines(line: bytes):
+    def a_file(times: int) -> bytes:
+        return HEADER + (line + b"\n") * times + GOOD + b"\n"
+
+    assert_work_is_linear(upi.read, a_file)

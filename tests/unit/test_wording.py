@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from tenants.wording import age, between, duration, plain
+from tenants.wording import age, between, duration, plain, table
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
@@ -46,3 +46,12 @@ def test_nothing_begun_has_no_length():
 )
 def test_a_number_drops_idle_zeros(number: str, text: str):
     assert plain(Decimal(number)) == text
+
+
+def test_a_table_has_a_header_and_obeys_nothing():
+    rows = [{"id": 1, "why": "a\x1bb", "by": None}, {"id": 1000, "why": "", "by": "me"}]
+    assert table(rows).splitlines() == [
+        "id    why     by",
+        "1     a\\x1bb  –",
+        "1000  –       me",
+    ]

@@ -24,7 +24,7 @@ from tenants.management.product_command import ProductCommand, command_errors
 from tenants.models import line_of
 from tenants.scoping import all_tenants
 from tenants.selectors import UnknownTenantError
-from tenants.wording import printable
+from tenants.wording import printable, table
 
 _APPLY: Final = {
     "retry": (jobs_revive, "queued again"),
@@ -96,7 +96,7 @@ class Command(ProductCommand):
             found = [_group(group) for group in dead_letters.groups(rows, most=limit)]
         else:
             found = [_letter(job) for job in rows.order_by("-id")[:limit]]
-        return "\n".join(map(_line, found)) or "No dead letters.", found
+        return table(found) if found else "No dead letters.", found
 
     def _show(self, *, job: UUID, **_: Any) -> tuple[str, Any]:
         letter = dead_letters.dead().filter(pk=job).first()
@@ -205,11 +205,6 @@ def _group(group: dead_letters.Group) -> dict[str, Any]:
         "last_at": group.last_at.isoformat(),
         "message": group.message,
     }
-
-
-def _line(report: dict[str, Any]) -> str:
-    values = (value for value in report.values() if value is not None)
-    return "  ".join(printable(str(value)) for value in values)
 
 
 def _shown(report: dict[str, Any]) -> Iterator[str]:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from argparse import ArgumentParser
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from taskqueue_site import demo, demo_table
+from taskqueue_site import demo, demo_sources, demo_table
 from taskqueue_site.foreground import StackFailedError, follow, running_stack
 
 
@@ -65,8 +67,8 @@ class Command(BaseCommand):
     # --- On the running stack ---------------------------------------------------------
 
     def _show(self, base_url: str) -> None:
-        producers = demo.prepare(now=timezone.now(), base_url=base_url)
-        weights = {producer.tenant: producer.weight for producer in producers}
+        weights = demo.WEIGHTS
+        producers = demo.prepare(weights, now=timezone.now(), base_url=base_url)
         shown = ", ".join(f"{tenant} {weight}" for tenant, weight in weights.items())
         self._say(f"\nThree tenants and their weights: {shown}")
         samples = settings.BASE_DIR / "samples"
@@ -85,6 +87,17 @@ class Command(BaseCommand):
         )
         self._say("\nRejected rows, by line, column and reason:")
         for line in demo_table.reject_files(jobs, self._shown):
+            self._say(line)
+        self._show_sources(base_url, samples)
+
+    def _show_sources(self, base_url: str, samples: Path) -> None:
+        wanted = {demo_sources.TENANT: Decimal(1)}
+        (producer,) = demo.prepare(wanted, now=timezone.now(), base_url=base_url)
+        self._say(f"\nA good and a bad file of each source, for {producer.tenant}:")
+        pairs = demo_sources.enqueue(producer, samples)
+        jobs = demo.watch([producer], self._progress)[producer.tenant]
+        self._say("\n")
+        for line in demo_sources.table(producer, pairs, jobs):
             self._say(line)
 
     @staticmethod
