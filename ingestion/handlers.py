@@ -119,7 +119,7 @@ def _register(
         item=item,
         phase=Phase.RECOGNISING if may_be_known else first_phase(source),
         passes=2 if source.has_totals else 1,
-        parts=_parts(item),
+        loaders=_loaders(item),
         dialect=dialect,
     ).checkpoint()
 
@@ -147,14 +147,14 @@ def _reopen(
         file_id=file.pk,
         item=item,
         phase=Phase.LOADING,
-        parts=_parts(item),
+        loaders=_loaders(item),
         digest=Digest(BEYOND_BYTES, file.content_digest, is_whole=True),
         is_checked=True,
         dialect=dialect,
     ).checkpoint()
 
 
-def _parts(item: StoredObject) -> int:
+def _loaders(item: StoredObject) -> int:
     return settings.INGEST_LOADERS if item.size > SMALL_FILE_BYTES else 1
 
 

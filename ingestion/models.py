@@ -165,18 +165,17 @@ class IngestedFile(TenantOwned):
         return f"{self.path} of {self.tenant_id}"
 
 
-class FilePart(TenantOwned):
-    """How far one part of a load is: written with its rows, gone when the load ends."""
+class LoadNote(TenantOwned):
+    """How far a load is: written with its rows, gone when it ends."""
 
     id = models.BigAutoField(primary_key=True)
     file = models.ForeignKey(
         IngestedFile,
         on_delete=models.CASCADE,
-        related_name="parts",
+        related_name="+",
         db_constraint=False,
         db_index=False,
     )
-    part = models.PositiveSmallIntegerField()
     line = models.BigIntegerField(help_text="The last line that it has written.")
     rows = models.BigIntegerField()
     inserted = models.BigIntegerField()
@@ -186,11 +185,11 @@ class FilePart(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["file", "part"], name="file_part_once"),
+            models.UniqueConstraint(fields=["file"], name="load_noted_once"),
         ]
 
     def __str__(self) -> str:
-        return f"part {self.part} of file {self.file_id}"
+        return f"file {self.file_id} up to line {self.line}"
 
 
 class Transaction(TenantOwned):
