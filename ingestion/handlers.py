@@ -3,8 +3,8 @@
 Steps: register the file, see whether it is one that was loaded before, compare what it
 says about itself where its source does, load it chunk by chunk, close it. Checkpoints
 hold the file's row, the pinned object and the position in it, so that a new attempt
-goes on with the next row; what became of the rows so far is beside the parts
-(ingestion/parts.py).
+goes on with the next row; what became of the rows so far is with the file
+(ingestion/loaders.py).
 """
 
 import logging

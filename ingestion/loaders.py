@@ -2,42 +2,36 @@
 
 Two loaders take turns, each in a thread with a connection and transactions of its own:
 while one inserts its chunk, the other sends the next one to the server, and inserts it
-once the first has committed. A chunk is committed together with a row that says how far
-the file is, so what was committed before its step failed is known, and passed over when
+once the first has committed. The file's counts and its last line are committed with a
+chunk's rows, so what was written before its step failed is known, and passed over when
 the load goes on. A single loader writes in the step's own transaction.
 """
 
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 from django.db import connection
 
 from ingestion import loader
-from ingestion.loader import Batch, Counts, Target
-from ingestion.models import LoadNote
+from ingestion.loader import Batch, Target
+from ingestion.models import IngestedFile
 from ingestion.reading import Chunk
 from ingestion.sources.base import Reject
 from jobs.fencing import fenced
 from jobs.handlers import Assignment
 from tenants.scoping import tenant_scope
 
-_NOTE: Final = """
-INSERT INTO ingestion_loadnote AS n (tenant_id, file_id, line, rows, inserted,
-                                     duplicate, conflicting, rejected)
-VALUES (%(tenant)s, %(file)s, %(line)s, %(rows)s, %(inserted)s,
-        %(duplicate)s, %(conflicting)s, %(rejected)s)
-ON CONFLICT (file_id) DO UPDATE
-SET line = EXCLUDED.line, rows = n.rows + EXCLUDED.rows,
-    inserted = n.inserted + EXCLUDED.inserted,
-    duplicate = n.duplicate + EXCLUDED.duplicate,
-    conflicting = n.conflicting + EXCLUDED.conflicting,
-    rejected = n.rejected + EXCLUDED.rejected
+_COUNT: Final = """
+UPDATE ingestion_ingestedfile
+SET state = 'loading', written_line = GREATEST(written_line, %(line)s),
+    rows = rows + %(rows)s,
+    inserted = inserted + %(inserted)s, duplicate = duplicate + %(duplicate)s,
+    conflicting = conflicting + %(conflicting)s, rejected = rejected + %(rejected)s
+WHERE id = %(file)s
 """
-
-_COUNTED: Final = [field.name for field in fields(Counts)]
 
 
 class LoadLeftError(Exception):
@@ -55,10 +49,10 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class OnItsWay:
-    """A chunk that a loader has taken, and what becomes of it."""
+    """A chunk, and when it is written; None where the step itself is to write it."""
 
     ready: Ready
-    counts: Future[Counts] | None
+    written: Future[None] | None
 
     @property
     def chunk(self) -> Chunk:
@@ -78,37 +72,25 @@ class Loaders:
             for number in range(count if count > 1 else 0)
         ]
         self._taken = 0
-        self._before: Future[Counts] | None = None
+        self._before: Future[None] | None = None
         self._left = threading.Event()
         self._begun = 0
-        self._counts = Counts()
 
     def __enter__(self) -> Self:
         """Read how far the file is."""
         with tenant_scope(self._target.tenant):
-            row = LoadNote.objects.filter(file_id=self._target.file_id).first()
-        if row is not None:
-            self._begun = row.line
-            self._counts = Counts(**{name: getattr(row, name) for name in _COUNTED})
+            lines = IngestedFile.objects.values_list("written_line", flat=True)
+            self._begun = lines.get(pk=self._target.file_id)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let a chunk that is being inserted come to its end; close the connections."""
+        """Wait for what is being inserted, take back the rest, close connections."""
         self._left.set()
         for thread in self._threads:
             thread.submit(_close_own)
         for thread in self._threads:
             thread.shutdown()
-
-    @property
-    def until_line(self) -> int:
-        """Return up to where the file was written before."""
-        return self._begun
-
-    @property
-    def counts(self) -> Counts:
-        """Return what has become of the rows so far."""
-        return self._counts
+        self._before = None  # an error in it holds the chunk that it came from
 
     def take(self, chunk: Chunk) -> OnItsWay:
         """Make a chunk ready, and have the next loader send it, if there are two.
@@ -135,32 +117,30 @@ class Loaders:
 
         Raises what the loader raised.
         """
-        if taken.counts is None:
+        if taken.written is None:
             loader.send(taken.ready.batch)
-            self._counts += self._write(taken.ready)
+            self._write(taken.ready)
         else:
-            self._counts += taken.counts.result()
+            taken.written.result()
 
-    def _load_beside(self, ready: Ready, before: Future[Counts] | None) -> Counts:
+    def _load_beside(self, ready: Ready, before: Future[None] | None) -> None:
         with fenced(self._assignment):
             loader.send(ready.batch)
             if before is not None:
                 before.result()  # the ids in it have to be seen
             if self._left.is_set():
                 raise LoadLeftError
-            return self._write(ready)
+            self._write(ready)
 
-    def _write(self, ready: Ready) -> Counts:
+    def _write(self, ready: Ready) -> None:
         counts = loader.load(self._target, ready.batch, ready.rejects)
         values: dict[str, Any] = {
-            "tenant": self._target.tenant,
             "file": self._target.file_id,
-            "line": max(self._begun, ready.chunk.last_line),
+            "line": ready.chunk.last_line,
             **asdict(counts),
         }
         with connection.cursor() as cursor:
-            cursor.execute(_NOTE, values)
-        return counts
+            cursor.execute(_COUNT, values)
 
 
 def _close_own() -> None:

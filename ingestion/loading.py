@@ -1,7 +1,7 @@
 """Writes the rows of a file chunk by chunk, and closes it when all are written."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
 from django.db.models import F
@@ -12,7 +12,7 @@ from ingestion.digest import Hasher
 from ingestion.findings import MOST_RAW_BYTES
 from ingestion.loader import Target
 from ingestion.loaders import Loaders, OnItsWay
-from ingestion.models import IngestedFile, KeptOutRow, LoadNote
+from ingestion.models import IngestedFile, KeptOutRow
 from ingestion.opening import opened
 from ingestion.progress import Phase, Progress
 from ingestion.reading import Ahead, Chunk
@@ -28,9 +28,10 @@ def load(
     target = Target(assignment.tenant, source.name, progress.file_id)
     hasher = Hasher(progress.digest)
     with Loaders(assignment, target, progress.loaders) as loaders:
-        left = progress.chunks(source, hasher, until_line=loaders.until_line)
-        sparing = _without_raw(left, beyond=progress.findings.raw_bytes)
-        with Ahead(map(loaders.take, sparing)) as found:
+        left = _without_raw(
+            progress.chunks(source, hasher), beyond=progress.findings.raw_bytes
+        )
+        with Ahead(map(loaders.take, left)) as found:
             for taken in found:
                 after = progress.after(taken.chunk, hasher.digest)
                 yield partial(_load, loaders, target, taken, progress, after)
@@ -62,11 +63,9 @@ def _load(
     loaders.load(taken)
     new = record(target, before.findings, chunk, is_checked=before.is_checked)
     IngestedFile.objects.filter(pk=target.file_id).update(
-        state=IngestedFile.State.LOADING,
         statement_count=after.findings.statements,
         flagged=F("flagged") + new.flagged,
         fault_count=F("fault_count") + new.faults,
-        **asdict(loaders.counts),
     )
     size = after.offset - before.offset
     return after.checkpoint(rows=chunk.row_count, bytes=size)
@@ -111,7 +110,6 @@ def _head(head_of: Callable[[Iterable[bytes]], bytes], progress: Progress) -> by
 
 def _close(target: Target, progress: Progress, paths: dict[str, str]) -> Checkpoint:
     sequences.wait_turn(target.tenant)
-    LoadNote.objects.filter(file_id=target.file_id).delete()
     IngestedFile.objects.filter(pk=target.file_id).update(
         state=IngestedFile.State.LOADED,
         loaded_at=Now(),

@@ -98,6 +98,8 @@ class IngestedFile(TenantOwned):
     duplicate = models.BigIntegerField(default=0, db_default=0)
     conflicting = models.BigIntegerField(default=0, db_default=0)
     rejected = models.BigIntegerField(default=0, db_default=0)
+    #: The last line that was written; with these counts it is as true as the rows.
+    written_line = models.BigIntegerField(default=0, db_default=0)
     #: Accepted rows about which there is a doubt.
     flagged = models.BigIntegerField(default=0, db_default=0)
     #: What its accepted rows add up to: a list of `TOTAL`.
@@ -163,33 +165,6 @@ class IngestedFile(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.path} of {self.tenant_id}"
-
-
-class LoadNote(TenantOwned):
-    """How far a load is: written with its rows, gone when it ends."""
-
-    id = models.BigAutoField(primary_key=True)
-    file = models.ForeignKey(
-        IngestedFile,
-        on_delete=models.CASCADE,
-        related_name="+",
-        db_constraint=False,
-        db_index=False,
-    )
-    line = models.BigIntegerField(help_text="The last line that it has written.")
-    rows = models.BigIntegerField()
-    inserted = models.BigIntegerField()
-    duplicate = models.BigIntegerField()
-    conflicting = models.BigIntegerField()
-    rejected = models.BigIntegerField()
-
-    class Meta(TenantOwned.Meta):
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["file"], name="load_noted_once"),
-        ]
-
-    def __str__(self) -> str:
-        return f"file {self.file_id} up to line {self.line}"
 
 
 class Transaction(TenantOwned):

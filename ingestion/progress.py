@@ -61,7 +61,7 @@ class Progress:
             item=StoredObject(**state["item"]),
             phase=Phase(state["phase"]),
             passes=state["passes"],
-            loaders=state["loaders"],
+            loaders=state.get("loaders", 1),
             chunk=state["chunk"],
             position=None if position is None else Position.from_json(position),
             taken=state["taken"],
@@ -126,9 +126,7 @@ class Progress:
             usage={(meter, f"0:{self.chunk}"): used for meter, used in usage.items()},
         )
 
-    def chunks(
-        self, source: Source, hasher: Hasher, *, until_line: int = 0
-    ) -> Iterator[Chunk]:
+    def chunks(self, source: Source, hasher: Hasher) -> Iterator[Chunk]:
         """Yield the chunks that are left; all of the file passes through the hasher."""
         begin = min(self.offset, hasher.digest.offset)
         plain = opened(self.item, begin)
@@ -136,7 +134,6 @@ class Progress:
         for chunk in chunks(
             source.read(blocks, resume=self.position),
             most_rows=settings.INGEST_CHUNK_ROWS,
-            until_line=until_line,
         ):
             chunk.taken = plain.taken
             yield chunk

@@ -45,12 +45,8 @@ class Chunk:
         return len(self.rows) + len(self.rejects)
 
 
-def chunks(reading: Reading, *, most_rows: int, until_line: int = 0) -> Iterator[Chunk]:
-    """Yield the chunks of a reading.
-
-    The first one holds at least the records up to `until_line`: so far the file was
-    written before.
-    """
+def chunks(reading: Reading, *, most_rows: int) -> Iterator[Chunk]:
+    """Yield the chunks of a reading, which are the same from wherever it goes on."""
     begin, records = reading.position, iter(reading)
     for first in records:
         chunk = Chunk([], [], [], [], begin, 0)
@@ -64,9 +60,7 @@ def chunks(reading: Reading, *, most_rows: int, until_line: int = 0) -> Iterator
                 rows.append(record)
             else:
                 _put_aside(chunk, record)
-            if count < most_rows and reading.offset < end:
-                continue
-            if line >= until_line:
+            if count >= most_rows or reading.offset >= end:
                 break
         chunk.last_line = line
         chunk.position = begin = reading.position

@@ -17,6 +17,7 @@ from ingestion.sources.base import (
     Source,
     holding_rows,
     row_hash,
+    visible,
 )
 from ingestion.sources.header import (
     column_key,
@@ -187,10 +188,15 @@ class UpiLayout:
         money = fields.parse_amount("amount", amount, currency)
         status = fields.parse_status("status", status)
         instant = fields.parse_timestamp("txn_timestamp", moment)
+        try:
+            local = _local(instant)
+        except OverflowError as error:  # the last hours of the year 9999
+            column, reason = "txn_timestamp", Reason.INVALID_TIMESTAMP
+            raise FieldError(column, reason, visible(moment)) from error
         if reference is None and status not in STATUSES_WITHOUT_RRN:
             raise FieldError("rrn", Reason.MISSING_VALUE, "")
         payment = (txn_id, rrn, payer, payee, str(money))
-        terms = (currency, status, instant, _local(instant), remarks)
+        terms = (currency, status, instant, local, remarks)
         return self._row(line, self._raw_row.json(cells), *payment, *terms)
 
     def _row(

@@ -71,8 +71,8 @@ MUTANTS: Final = (
         55,
         "loader does not write down how far it is",
         "ingestion/loaders.py",
-        '"line": max(self._begun, ready.chunk.last_line),',
-        '"line": self._begun,',
+        "written_line = GREATEST(written_line, %(line)s)",
+        "written_line = written_line",
         _RESUMED,
     ),
     Mutant(

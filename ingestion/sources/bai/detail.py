@@ -60,7 +60,7 @@ class Fields:
     """The fields of a record and of those that go on with it, one after the other."""
 
     def __init__(self, parts: Sequence[tuple[str, bytes]]) -> None:
-        self._texts = [_body(decoded(raw)) for _, raw in parts]
+        self._texts = [_body(decoded(raw.replace(b"\0", b""))) for _, raw in parts]
         self._next = 0
         self._text: str | None = None
         #: Whether a field was taken that is not there.
