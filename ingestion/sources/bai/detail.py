@@ -60,7 +60,7 @@ class Fields:
     """The fields of a record and of those that go on with it, one after the other."""
 
     def __init__(self, parts: Sequence[tuple[str, bytes]]) -> None:
-        self._texts = [_body(decoded(raw.replace(b"\0", b""))) for _, raw in parts]
+        self._texts = [_body(decoded(raw)) for _, raw in parts]
         self._next = 0
         self._text: str | None = None
         #: Whether a field was taken that is not there.
@@ -84,8 +84,9 @@ class Fields:
         return "\n".join([*begun, *self._texts[self._next :]])
 
     def all(self) -> list[str]:
-        """Return all fields that are left."""
-        return [cell.strip() for text in self._texts for cell in text.split(",")]
+        """Return all fields of a header or trailer, without NULs."""
+        texts = (text.replace("\0", "") for text in self._texts)
+        return [cell.strip() for text in texts for cell in text.split(",")]
 
 
 def _body(text: str) -> str:
