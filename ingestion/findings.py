@@ -44,7 +44,7 @@ class Findings:
             statements=self.statements + len(chunk.statements),
             fault_count=self.fault_count + len(chunk.faults),
             faults=kept,
-            totals=_added(self.totals, chunk.parts),
+            totals=_added(self.totals, chunk.rows),
         )
 
     def totals_as_json(self) -> list[list[Any]]:
@@ -86,13 +86,10 @@ class Findings:
         }
 
 
-def _added(totals: Totals, parts: Iterable[Iterable[Row]]) -> Totals:
+def _added(totals: Totals, rows: Iterable[Row]) -> Totals:
     amounts: dict[tuple[Any, ...], list[Decimal]] = defaultdict(list)
-    for rows in parts:
-        for (
-            row
-        ) in rows:  # every row of a file: its fields by name would take twice as long
-            amounts[row[8:11]].append(row[7])
+    for row in rows:  # every row of a file: its fields by name would take twice as long
+        amounts[row[8:11]].append(row[7])
     sums = dict(totals)
     for (currency, status, direction), found in amounts.items():
         key = (currency, status, direction)

@@ -3,8 +3,8 @@
 Steps: register the file, see whether it is one that was loaded before, compare what it
 says about itself where its source does, load it chunk by chunk, close it. Checkpoints
 hold the file's row, the pinned object and the position in it, so that a new attempt
-goes on with the next row; what became of the rows so far is beside the parts
-(ingestion/parts.py).
+goes on with the next row; what became of the rows so far is with the file
+(ingestion/loaders.py).
 """
 
 import logging
@@ -119,7 +119,7 @@ def _register(
         item=item,
         phase=Phase.RECOGNISING if may_be_known else first_phase(source),
         passes=2 if source.has_totals else 1,
-        parts=_parts(item),
+        loaders=_loaders(item),
         dialect=dialect,
     ).checkpoint()
 
@@ -147,14 +147,14 @@ def _reopen(
         file_id=file.pk,
         item=item,
         phase=Phase.LOADING,
-        parts=_parts(item),
+        loaders=_loaders(item),
         digest=Digest(BEYOND_BYTES, file.content_digest, is_whole=True),
         is_checked=True,
         dialect=dialect,
     ).checkpoint()
 
 
-def _parts(item: StoredObject) -> int:
+def _loaders(item: StoredObject) -> int:
     return settings.INGEST_LOADERS if item.size > SMALL_FILE_BYTES else 1
 
 

@@ -109,8 +109,15 @@ class Batch:
         return cls(rows, firsts, copy_text(sorted(firsts.values(), key=_BY_ID)))
 
 
+def send(batch: Batch) -> None:
+    """Send rows to the server inside the open transaction, in which they are loaded."""
+    with connection.cursor() as cursor:
+        cursor.execute(_STAGE)
+        cursor.copy_expert(_COPY, io.BytesIO(batch.text), _COPY_BYTES)
+
+
 def load(target: Target, batch: Batch, rejects: Sequence[Reject]) -> Counts:
-    """Write a chunk inside the open transaction, and return what its rows became."""
+    """Write a chunk whose rows were sent, and return what they became."""
     rows = batch.rows
     inserted, conflicts = _load_rows(target, batch) if rows else (0, [])
     _keep_out_rejects(target, rejects)
@@ -127,7 +134,7 @@ def load(target: Target, batch: Batch, rejects: Sequence[Reject]) -> Counts:
 def _load_rows(target: Target, batch: Batch) -> tuple[int, list[Row]]:
     """Insert what is new; return how many rows that is, and the conflicting ones."""
     rows, firsts = batch.rows, batch.firsts
-    known = _insert(target, batch.text)
+    known = _insert(target)
     inserted = len(firsts) - len(known)
     if inserted == len(rows):
         return inserted, []
@@ -136,16 +143,14 @@ def _load_rows(target: Target, batch: Batch) -> tuple[int, list[Row]]:
     return inserted, [row for row in others if stored[row.txn_id] != row.row_hash]
 
 
-def _insert(target: Target, text: bytes) -> set[str]:
-    """Insert rows of different ids; return the ids that the tenant had already."""
+def _insert(target: Target) -> set[str]:
+    """Insert the rows that were sent; return the ids that the tenant had already."""
     values: dict[str, Any] = {
         "tenant": target.tenant,
         "source": target.source,
         "file": target.file_id,
     }
     with connection.cursor() as cursor:
-        cursor.execute(_STAGE)
-        cursor.copy_expert(_COPY, io.BytesIO(text), _COPY_BYTES)
         cursor.execute(_INSERT, values)
         return {txn_id for (txn_id,) in cursor.fetchall()}
 

@@ -1,7 +1,7 @@
 """Writes the rows of a file chunk by chunk, and closes it when all are written."""
 
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from django.db.models import F
@@ -11,11 +11,11 @@ from ingestion import artifacts, sequences, storage
 from ingestion.digest import Hasher
 from ingestion.findings import MOST_RAW_BYTES
 from ingestion.loader import Target
-from ingestion.models import FilePart, IngestedFile, KeptOutRow
+from ingestion.loaders import Loaders, OnItsWay
+from ingestion.models import IngestedFile, KeptOutRow
 from ingestion.opening import opened
-from ingestion.parts import Parts, Ready
 from ingestion.progress import Phase, Progress
-from ingestion.reading import Ahead
+from ingestion.reading import Ahead, Chunk
 from ingestion.recording import count_reasons, record
 from ingestion.sources.base import Source
 from jobs.handlers import Assignment, Checkpoint, Step
@@ -27,15 +27,14 @@ def load(
     """Load what is left of a file, write what it leaves behind, and close it."""
     target = Target(assignment.tenant, source.name, progress.file_id)
     hasher = Hasher(progress.digest)
-    with Parts(assignment, target, progress.parts) as parts:
-        left = progress.chunks(source, hasher, until_line=parts.until_line)
-        with Ahead(map(parts.prepared, left)) as found:
-            for ready in found:
-                chunk = ready.chunk
-                if progress.findings.raw_bytes > MOST_RAW_BYTES:
-                    chunk.rejects = [r._replace(raw=None) for r in chunk.rejects]
-                after = progress.after(chunk, hasher.digest)
-                yield partial(_load, parts, target, ready, progress, after)
+    with Loaders(assignment, target, progress.loaders) as loaders:
+        left = _without_raw(
+            progress.chunks(source, hasher), beyond=progress.findings.raw_bytes
+        )
+        with Ahead(map(loaders.take, left)) as found:
+            for taken in found:
+                after = progress.after(taken.chunk, hasher.digest)
+                yield partial(_load, loaders, target, taken, progress, after)
                 progress = after
     closed = replace(progress, phase=Phase.CLOSED, digest=hasher.whole())
     paths = _write_artifacts(assignment, source, progress)
@@ -43,18 +42,30 @@ def load(
     return closed
 
 
+def _without_raw(found: Iterable[Chunk], *, beyond: int) -> Iterator[Chunk]:
+    """Yield the chunks, without the bytes of their rejects once many were kept."""
+    kept = beyond
+    for chunk in found:
+        if kept > MOST_RAW_BYTES:
+            chunk.rejects = [r._replace(raw=None) for r in chunk.rejects]
+        kept += sum(len(r.raw or b"") for r in chunk.rejects)
+        yield chunk
+
+
 def _load(
-    parts: Parts, target: Target, ready: Ready, before: Progress, after: Progress
+    loaders: Loaders,
+    target: Target,
+    taken: OnItsWay,
+    before: Progress,
+    after: Progress,
 ) -> Checkpoint:
-    chunk = ready.chunk
-    parts.load(ready)
+    chunk = taken.chunk
+    loaders.load(taken)
     new = record(target, before.findings, chunk, is_checked=before.is_checked)
     IngestedFile.objects.filter(pk=target.file_id).update(
-        state=IngestedFile.State.LOADING,
         statement_count=after.findings.statements,
         flagged=F("flagged") + new.flagged,
         fault_count=F("fault_count") + new.faults,
-        **asdict(parts.counts),
     )
     size = after.offset - before.offset
     return after.checkpoint(rows=chunk.row_count, bytes=size)
@@ -99,7 +110,6 @@ def _head(head_of: Callable[[Iterable[bytes]], bytes], progress: Progress) -> by
 
 def _close(target: Target, progress: Progress, paths: dict[str, str]) -> Checkpoint:
     sequences.wait_turn(target.tenant)
-    FilePart.objects.filter(file_id=target.file_id).delete()
     IngestedFile.objects.filter(pk=target.file_id).update(
         state=IngestedFile.State.LOADED,
         loaded_at=Now(),

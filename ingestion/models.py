@@ -98,6 +98,8 @@ class IngestedFile(TenantOwned):
     duplicate = models.BigIntegerField(default=0, db_default=0)
     conflicting = models.BigIntegerField(default=0, db_default=0)
     rejected = models.BigIntegerField(default=0, db_default=0)
+    #: The last line that was written; with these counts it is as true as the rows.
+    written_line = models.BigIntegerField(default=0, db_default=0)
     #: Accepted rows about which there is a doubt.
     flagged = models.BigIntegerField(default=0, db_default=0)
     #: What its accepted rows add up to: a list of `TOTAL`.
@@ -163,34 +165,6 @@ class IngestedFile(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.path} of {self.tenant_id}"
-
-
-class FilePart(TenantOwned):
-    """How far one part of a load is: written with its rows, gone when the load ends."""
-
-    id = models.BigAutoField(primary_key=True)
-    file = models.ForeignKey(
-        IngestedFile,
-        on_delete=models.CASCADE,
-        related_name="parts",
-        db_constraint=False,
-        db_index=False,
-    )
-    part = models.PositiveSmallIntegerField()
-    line = models.BigIntegerField(help_text="The last line that it has written.")
-    rows = models.BigIntegerField()
-    inserted = models.BigIntegerField()
-    duplicate = models.BigIntegerField()
-    conflicting = models.BigIntegerField()
-    rejected = models.BigIntegerField()
-
-    class Meta(TenantOwned.Meta):
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["file", "part"], name="file_part_once"),
-        ]
-
-    def __str__(self) -> str:
-        return f"part {self.part} of file {self.file_id}"
 
 
 class Transaction(TenantOwned):

@@ -34,8 +34,8 @@ class Progress:
     phase: Phase
     #: How often its bytes are turned into records, from the first to the last time.
     passes: int = 1
-    #: Into how many parts its rows are dealt, from the first chunk to the last.
-    parts: int = 1
+    #: How many loaders take turns at its chunks.
+    loaders: int = 1
     chunk: int = 0
     position: Position | None = None
     #: Bytes of the stored file that were unpacked; None if it is not compressed.
@@ -61,7 +61,7 @@ class Progress:
             item=StoredObject(**state["item"]),
             phase=Phase(state["phase"]),
             passes=state["passes"],
-            parts=state["parts"],
+            loaders=state.get("loaders", 1),
             chunk=state["chunk"],
             position=None if position is None else Position.from_json(position),
             taken=state["taken"],
@@ -78,7 +78,7 @@ class Progress:
             "item": asdict(self.item),
             "phase": self.phase.value,
             "passes": self.passes,
-            "parts": self.parts,
+            "loaders": self.loaders,
             "chunk": self.chunk,
             "position": None if self.position is None else self.position.to_json(),
             "taken": self.taken,
@@ -126,18 +126,14 @@ class Progress:
             usage={(meter, f"0:{self.chunk}"): used for meter, used in usage.items()},
         )
 
-    def chunks(
-        self, source: Source, hasher: Hasher, *, until_line: int = 0
-    ) -> Iterator[Chunk]:
+    def chunks(self, source: Source, hasher: Hasher) -> Iterator[Chunk]:
         """Yield the chunks that are left; all of the file passes through the hasher."""
         begin = min(self.offset, hasher.digest.offset)
         plain = opened(self.item, begin)
         blocks = hasher.through(plain, at=begin, since=self.offset)
         for chunk in chunks(
             source.read(blocks, resume=self.position),
-            parts=self.parts if self.phase is Phase.LOADING else 1,
             most_rows=settings.INGEST_CHUNK_ROWS,
-            until_line=until_line,
         ):
             chunk.taken = plain.taken
             yield chunk

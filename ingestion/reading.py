@@ -1,9 +1,8 @@
 """Cuts the records of a file into chunks, one chunk ahead of who loads them.
 
-A chunk is what is written together. Its rows are dealt to parts by their ids, so that
-equal ids always meet in the same part, whoever deals. Reading goes on in a thread of
-its own while the chunk before is on its way to the database: a wait for the server
-leaves the interpreter free.
+A chunk is what is written together. Reading goes on in a thread of its own while the
+chunk before is on its way to the database: a wait for the server leaves the interpreter
+free.
 """
 
 import queue
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final, Generic, TypeVar
-from zlib import crc32
 
 from ingestion.sources.base import (
     Fault,
@@ -32,7 +30,7 @@ CHUNK_BYTES: Final = 4 * 1024 * 1024
 class Chunk:
     """Records that are loaded together; `position` is where the next one starts."""
 
-    parts: list[list[Row]]
+    rows: list[Row]
     rejects: list[Reject]
     statements: list[Statement]
     faults: list[Fault]
@@ -44,40 +42,33 @@ class Chunk:
     @property
     def row_count(self) -> int:
         """Return how many rows of the file it holds, refused ones included."""
-        return sum(map(len, self.parts)) + len(self.rejects)
+        return len(self.rows) + len(self.rejects)
 
 
-def chunks(
-    reading: Reading, *, parts: int, most_rows: int, until_line: int = 0
-) -> Iterator[Chunk]:
-    """Yield the chunks of a reading.
-
-    The first one holds at least the records up to `until_line`: so far some part was
-    written before.
-    """
+def chunks(reading: Reading, *, most_rows: int) -> Iterator[Chunk]:
+    """Yield the chunks of a reading, which are the same from wherever it goes on."""
     begin, records = reading.position, iter(reading)
     for first in records:
-        chunk = Chunk([[] for _ in range(parts)], [], [], [], begin, 0)
+        chunk = Chunk([], [], [], [], begin, 0)
         end = begin.offset + CHUNK_BYTES
+        rows, line = chunk.rows, 0
         for count, record in enumerate(chain([first], records), 1):
-            _deal(chunk, record)
-            if count < most_rows and reading.offset < end:
-                continue
-            if chunk.last_line >= until_line:
+            # A fault may stand for an earlier line than the rows that it comes behind.
+            if record.line > line:
+                line = record.line
+            if type(record) is Row:
+                rows.append(record)
+            else:
+                _put_aside(chunk, record)
+            if count >= most_rows or reading.offset >= end:
                 break
+        chunk.last_line = line
         chunk.position = begin = reading.position
         yield chunk
 
 
-def _deal(chunk: Chunk, record: Record) -> None:
-    # A fault may stand for an earlier line than the rows that it comes behind.
-    if record.line > chunk.last_line:
-        chunk.last_line = record.line
-    if type(record) is Row:
-        parts = chunk.parts
-        part = crc32(record.txn_id.encode()) % len(parts) if len(parts) > 1 else 0
-        parts[part].append(record)
-    elif isinstance(record, Reject):
+def _put_aside(chunk: Chunk, record: Record) -> None:
+    if isinstance(record, Reject):
         chunk.rejects.append(record)
     elif isinstance(record, Statement):
         chunk.statements.append(record)

@@ -55,7 +55,7 @@ def record(
 
 def _write_flags(target: Target, chunk: Chunk) -> int:
     """Write the doubts about rows; returns how many rows have one."""
-    rows = [row for part in chunk.parts for row in part if row.flags]
+    rows = [row for row in chunk.rows if row.flags]
     flags: dict[tuple[Any, ...], str] = {}
     for row in sorted(rows, key=attrgetter("line")):
         for column, reason, value in row.flags:

@@ -416,17 +416,12 @@ class RawRow:
     """Writes the `raw_row` of a file's rows: its columns with their texts as given."""
 
     def __init__(self, header: Sequence[str]) -> None:
-        names = [raw_json(name).replace("%", "%%") for name in header]
+        names = (raw_json(name).replace("%", "%%") for name in header)
         self._format = "{" + ",".join(f"{name}:%s" for name in names) + "}"
-        self._plain = "{" + ",".join(f'{name}:"%s"' for name in names) + "}"
 
     def json(self, cells: Sequence[str]) -> str:
         """Return the JSON object of one row, whose cells are as many as the columns."""
         return self._format % tuple(map(encode_basestring, cells))
-
-    def plain(self, cells: Sequence[str]) -> str:
-        """Return the same of cells without a quote, backslash or control character."""
-        return self._plain % tuple(cells)
 
 
 def holding_rows(row: Row, header: Sequence[str], cells: Sequence[str]) -> Row:

@@ -17,6 +17,7 @@ from ingestion.sources.base import (
     Source,
     holding_rows,
     row_hash,
+    visible,
 )
 from ingestion.sources.header import (
     column_key,
@@ -109,14 +110,15 @@ _COMMON = {
     "rrn": r"[0-9]{12}",
     "payer_vpa": _ADDRESS,
     "payee_vpa": _ADDRESS,
-    "amount": r"[1-9][0-9]{0,15}\.[0-9]{2}",
+    "amount": r"[0-9][0-9,]*\.[0-9]{2}",
     "currency": r"(?:INR)?",
     "status": r"[A-Za-z0-9]+",
     "txn_timestamp": r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}"
     rf"(?: {_CLOCK}|T{_CLOCK}Z)",
 }
-#: No text that JSON has to escape.
-_ANYTHING = r'[^\x00-\x1f"\\]*'
+#: Characters of the longest amount that cannot be too large.
+_PLAIN_AMOUNT = fields.MAX_WHOLE_DIGITS + len(".00")
+_ANYTHING = r"[^\x1f]*"
 
 
 class UpiLayout:
@@ -147,16 +149,19 @@ class UpiLayout:
         if normal is None:
             return None
         try:
+            if "," in amount or amount[0] == "0" or len(amount) > _PLAIN_AMOUNT:
+                money = fields.parse_amount("amount", amount, fields.DEFAULT_CURRENCY)
+                amount = str(money)
             if moment[-1] == "Z":
                 instant = datetime.fromisoformat(moment)
                 moment = _local(instant)
             else:
                 instant = datetime.fromisoformat(moment + fields.INDIA_OFFSET)
-        except (ValueError, OverflowError):
+        except (FieldError, ValueError, OverflowError):
             return None
         payment = (txn_id, rrn, payer.lower(), payee.lower(), amount)
         terms = (fields.DEFAULT_CURRENCY, normal, instant, moment, remarks.strip())
-        return self._row(line, self._raw_row.plain(cells), *payment, *terms)
+        return self._row(line, self._raw_row.json(cells), *payment, *terms)
 
     def judge(self, line: int, outcome: Outcome) -> Row | Reject:
         """Return the row or the reject that a CSV record amounts to."""
@@ -183,10 +188,15 @@ class UpiLayout:
         money = fields.parse_amount("amount", amount, currency)
         status = fields.parse_status("status", status)
         instant = fields.parse_timestamp("txn_timestamp", moment)
+        try:
+            local = _local(instant)
+        except OverflowError as error:  # the last hours of the year 9999
+            column, reason = "txn_timestamp", Reason.INVALID_TIMESTAMP
+            raise FieldError(column, reason, visible(moment)) from error
         if reference is None and status not in STATUSES_WITHOUT_RRN:
             raise FieldError("rrn", Reason.MISSING_VALUE, "")
         payment = (txn_id, rrn, payer, payee, str(money))
-        terms = (currency, status, instant, _local(instant), remarks)
+        terms = (currency, status, instant, local, remarks)
         return self._row(line, self._raw_row.json(cells), *payment, *terms)
 
     def _row(

@@ -29,8 +29,8 @@ _PRODUCT: Final = tuple(
 )
 #: Threads with a way of their own. That of the leases only wakes from time to time.
 _MAIN, _SETTLE = "main", "settle"
-#: What the threads that load the parts of a chunk are called by.
-_PART: Final = "part"
+#: What the threads of the loaders are called by.
+_LOADER: Final = "loader"
 
 T = TypeVar("T")
 Trace = Callable[[FrameType, str, Any], Any]
@@ -89,14 +89,14 @@ class Probe:
         """Pass a point; True when the connection is to be cut there."""
         is_main = threading.get_ident() == self._main
         thread = _MAIN if is_main else threading.current_thread().name
-        is_part = thread.startswith(_PART)
-        if not is_part and thread not in {_MAIN, _SETTLE}:
+        is_loader = thread.startswith(_LOADER)
+        if not is_loader and thread not in {_MAIN, _SETTLE}:
             return False
         self._counts[thread, sort] += 1
         key = (thread, sort, self._counts[thread, sort])
         if self.at is None:
-            # While a part is at work, the transaction of its step is open beside it.
-            self.passed.append(Point(*key, where, is_idle and not is_part))
+            # While a loader works, the transaction of its step may be open beside it.
+            self.passed.append(Point(*key, where, is_idle and not is_loader))
         return key == self.at and self._strike()
 
     def _strike(self) -> bool:

@@ -31,7 +31,7 @@ from tests.crash.bugs import BUGS
 from tests.crash.enumeration import SEED, Enumeration, Report
 from tests.crash.points import Fault, Point
 from tests.crash.scenes import ATTEMPTS, STEPS
-from tests.integration import test_ingest_camt, test_ingest_parts
+from tests.integration import test_ingest_camt, test_ingest_loaders
 from tests.integration.dispatching import add_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,9 +73,9 @@ FILES: dict[str, Callable[[str], Job]] = {
     "totals that hold": ingest(HOLDS, "TOTALS"),
     "totals that do not": ingest(DOES_NOT, "TOTALS"),
     "released": release,
-    "gzip": ingest(gzip.compress(test_ingest_parts.CONTENT), "UPI"),
+    "gzip": ingest(gzip.compress(test_ingest_loaders.CONTENT), "UPI"),
     "camt": ingest(test_ingest_camt.FILE.encode(), "CAMT053"),
-    "two loaders": ingest(test_ingest_parts.CONTENT, "UPI"),
+    "two loaders": ingest(test_ingest_loaders.CONTENT, "UPI"),
 }
 
 
@@ -197,7 +197,11 @@ def test_the_threads_of_the_loaders_are_struck_too(name: str):
     scene = ATTEMPTS["settled at once"]
     killed = Enumeration("ingest", name, scene, Fault.KILLED, make=FILES[name])
     threads = {(point.thread, point.sort) for point in killed.points}
-    assert {("part0_0", "sql"), ("part1_0", "sql"), ("part1_0", "line")} <= threads
+    assert {
+        ("loader0_0", "sql"),
+        ("loader1_0", "sql"),
+        ("loader1_0", "line"),
+    } <= threads
 
 
 @pytest.mark.parametrize("scene", STEPS)

@@ -5,15 +5,14 @@ from typing import Final
 from tests.mutants.mutant import Mutant
 
 _INGEST: Final = "tests/integration/test_ingest.py::"
-_PARTS: Final = "tests/integration/test_ingest_parts.py::"
+_LOADERS: Final = "tests/integration/test_ingest_loaders.py::"
 _QUARANTINE: Final = "tests/integration/test_quarantine.py::"
 _SAME: Final = "tests/integration/test_same_file.py::"
 _UNPACKING: Final = "tests/unit/test_unpacking.py::"
 
 _TWICE_IN_ONE: Final = (_INGEST + "test_an_id_twice_in_one_file",)
-_RESUMED_PART: Final = (
-    _PARTS
-    + "test_a_part_that_was_committed_before_another_failed_is_not_written_again",
+_RESUMED: Final = (
+    _LOADERS + "test_a_chunk_committed_before_its_step_failed_is_not_written_again",
 )
 _PUT_ASIDE: Final = (
     _QUARANTINE + "test_a_file_that_does_not_is_put_aside_and_nothing_of_it_is_loaded",
@@ -54,27 +53,27 @@ MUTANTS: Final = (
     ),
     Mutant(
         53,
-        "part written again when the step is",
-        "ingestion/parts.py",
-        "left = [row for row in rows if row.line > line] if line else rows",
-        "left = rows",
-        _RESUMED_PART,
+        "chunk written again when its step is",
+        "ingestion/loaders.py",
+        "rows = [row for row in rows if row.line > begun]",
+        "rows = list(rows)",
+        _RESUMED,
     ),
     Mutant(
         54,
-        "rejects written again with the first part",
-        "ingestion/parts.py",
-        "rejects = [r for r in chunk.rejects if r.line > self._begun[part]]",
-        "rejects = chunk.rejects",
-        _RESUMED_PART,
+        "rejects written again when their step is",
+        "ingestion/loaders.py",
+        "rejects = [reject for reject in rejects if reject.line > begun]",
+        "rejects = list(rejects)",
+        _RESUMED,
     ),
     Mutant(
         55,
-        "part does not write down how far it is",
-        "ingestion/parts.py",
-        "        self._note(part, max(line, chunk.last_line), counts)\n",
-        "        self._note(part, line, counts)\n",
-        _RESUMED_PART,
+        "loader does not write down how far it is",
+        "ingestion/loaders.py",
+        "written_line = GREATEST(written_line, %(line)s)",
+        "written_line = written_line",
+        _RESUMED,
     ),
     Mutant(
         56,
@@ -146,9 +145,17 @@ MUTANTS: Final = (
     Mutant(
         64,
         "connections of the loaders closed by the wrong thread",
-        "ingestion/parts.py",
+        "ingestion/loaders.py",
         "thread.submit(_close_own)",
         "thread.submit(connection.close)",
-        (_PARTS + "test_the_loaders_leave_no_connection_behind",),
+        (_LOADERS + "test_the_loaders_leave_no_connection_behind",),
+    ),
+    Mutant(
+        65,
+        "loader does not wait for the one before",
+        "ingestion/loaders.py",
+        "before.result()  # the ids in it have to be seen",
+        "pass",
+        (_LOADERS + "test_a_loader_waits_for_the_one_before",),
     ),
 )

@@ -497,3 +497,17 @@ def test_the_samples_page_lists_the_rejects_and_faults():
     section = page.split("### bai2_bad.txt")[1].split("\n#")[0]
     listed = re.findall(r"^\| ([0-9]+) \|.*\| `(\w+)` \|$", section, re.MULTILINE)
     assert listed == expected
+
+
+def test_a_nul_in_a_header_is_dropped():
+    group = GROUP.replace("2359", "23\x0059")
+    assert json.loads(detail(DETAIL, group=group).raw_row)["as_of_time"] == "2359"
+
+
+def test_the_reject_of_a_line_comes_before_what_the_line_ends():
+    """A load that goes on takes no reject of a line up to which rows were written."""
+    bad = "03,0099887766,,010,x,,/"
+    found = read(FILE, GROUP, ACCOUNT, DETAIL, bad)
+    of_line = [type(record) for record in found if record.line == 5]
+    assert of_line[0] is Reject
+    assert {Fault, Statement} <= {*of_line}

@@ -84,8 +84,9 @@ class Fields:
         return "\n".join([*begun, *self._texts[self._next :]])
 
     def all(self) -> list[str]:
-        """Return all fields that are left."""
-        return [cell.strip() for text in self._texts for cell in text.split(",")]
+        """Return all fields of a header or trailer, without NULs."""
+        texts = (text.replace("\0", "") for text in self._texts)
+        return [cell.strip() for text in texts for cell in text.split(",")]
 
 
 def _body(text: str) -> str:

@@ -80,7 +80,9 @@ class Records:
         if unit.is_cut:
             self._count(unit)
             return [_reject(unit, Reason.FIELD_TOO_LONG)]
-        return self._judges[unit.kind](unit)
+        records = self._judges[unit.kind](unit)
+        # What was written of a line is known by its rejects: they have to come first.
+        return sorted(records, key=lambda record: not isinstance(record, Reject))
 
     # --- transactions
 

@@ -1,16 +1,16 @@
-"""A file whose rows are dealt to two loaders: each row is written once all the same."""
+"""A file at which two loaders take turns: each row is written once all the same."""
 
 import gc
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 from django.db import connection
 
-from ingestion import handlers, loader
-from ingestion.models import FilePart
+from ingestion import handlers, loader, recording
+from ingestion.models import IngestedFile
 from jobs.audit import audit
 from jobs.ledger import AttemptSupersededError
 from jobs.models import Job, UsageEvent
@@ -29,7 +29,6 @@ from tests.integration.ingesting import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: In an order in which each chunk of four has ids of both parts.
 NUMBERS = (0, 4, 1, 5, 8, 6, 9, 7, 14, 10)
 BAD = {1: {"amount": "x"}, 14: {"amount": "y"}}
 #: Every fate: an id that is repeated, and one that is contradicted, in another chunk.
@@ -61,15 +60,7 @@ def check(job: Job, objects: Path) -> None:
     with all_tenants(reason="test"):
         usage = UsageEvent.objects.filter(job=job, meter="rows")
         assert sum(usage.values_list("quantity", flat=True)) == 12
-        assert not FilePart.objects.exists()
     assert audit() == []
-
-
-def test_every_chunk_has_rows_of_both_parts():
-    ids = [line.partition(",")[0] for line in LINES]
-    for start in range(0, len(LINES), 4):
-        dealt = [crc32(i.encode()) % 2 for i in ids[start : start + 4] if i in GOOD]
-        assert {*dealt} == {0, 1}
 
 
 def test_two_loaders_do_what_one_does(ingest: Ingest, objects: Path):
@@ -104,10 +95,10 @@ def test_the_loaders_leave_no_connection_behind(ingest: Ingest):
 @pytest.mark.usefixtures("ingest")
 @pytest.mark.parametrize("is_written", [False, True])
 @pytest.mark.parametrize("txn_id", GOOD)
-def test_a_part_that_was_committed_before_another_failed_is_not_written_again(
+def test_a_loader_that_fails_takes_nothing_along(
     objects: Path, monkeypatch: pytest.MonkeyPatch, txn_id: str, is_written: bool
 ):
-    """The part with this id breaks off, before its rows are written or behind them."""
+    """The chunk with this id breaks off, before its rows are written or behind them."""
     put(objects, CONTENT)
     job = make_job("t1", kind="ingest", payload=PAYLOAD)
     real = loader.load
@@ -122,7 +113,47 @@ def test_a_part_that_was_committed_before_another_failed_is_not_written_again(
     with monkeypatch.context() as patch:
         patch.setattr(loader, "load", dies)
         lose_attempt(job)
-    with all_tenants(reason="test"):
-        written = dict(FilePart.objects.values_list("part", "line"))
-    assert written.get(0, 0) != written.get(1, 0)  # one is further than the other
+    assert txn_id not in {t.txn_id for t in stored()}
     check(run(job), objects)
+
+
+@pytest.mark.usefixtures("ingest")
+@pytest.mark.parametrize("chunk", range(3))
+def test_a_chunk_committed_before_its_step_failed_is_not_written_again(
+    objects: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+):
+    put(objects, CONTENT)
+    job = make_job("t1", kind="ingest", payload=PAYLOAD)
+    real, step = recording.record, count()
+
+    def dies(*args: Any, **options: Any) -> Any:
+        if next(step) == chunk:
+            raise AttemptSupersededError(0)
+        return real(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ingestion.loading.record", dies)
+        lose_attempt(job)
+    with all_tenants(reason="test"):
+        file = IngestedFile.objects.get()
+    assert file.rows >= 4 * (chunk + 1)  # the step was to be the one of this chunk
+    assert file.inserted == len(stored())
+    assert audit() == []
+    check(run(job), objects)
+
+
+def test_a_loader_waits_for_the_one_before(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+):
+    """Of two rows with one id the first in the file wins, however slow its chunk is."""
+    real = loader.load
+
+    def load(target: Any, batch: Any, found: Any) -> Any:
+        if "T0" in batch.firsts:
+            time.sleep(0.3)
+        return real(target, batch, found)
+
+    monkeypatch.setattr(loader, "load", load)
+    lines = [*(row(n) for n in range(4)), row(1, amount="11.00"), row(5)]
+    assert counts(ingest(text(*lines))) == (6, 5, 0, 1, 0)
+    assert {str(t.amount) for t in stored() if t.txn_id == "T1"} == {"10.00"}
