@@ -37,6 +37,7 @@ CREATE TABLE floor_transactions (LIKE fintech_transactions INCLUDING ALL);
 ALTER TABLE floor_transactions
     ADD FOREIGN KEY (tenant_id, file_id)
         REFERENCES ingestion_ingestedfile (tenant_id, id);
+GRANT INSERT ON floor_transactions TO dtq_platform;
 """
 _FILL: Final = """
 INSERT INTO {table} (tenant_id, source, file_id, txn_id, source_txn_id, reference_id,
