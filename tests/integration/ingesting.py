@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ingestion import loader
 from ingestion.models import IngestedFile, Transaction
 from jobs import runner, sweeps
 from jobs.ledger import AttemptSupersededError
@@ -104,3 +105,19 @@ def lose_attempt(job: Job) -> None:
     assert reread(job).state == "running"
     with all_tenants(reason="test"):
         sweeps.lose_of_worker(worker="w1", attempt_ids=[attempt_id], max_losses=3)
+
+
+def lose_after_chunk(job: Job, patch: pytest.MonkeyPatch, chunk: int) -> None:
+    """Lose a queued job's attempt behind the rows of its so many-th chunk."""
+    real, calls = loader.load, []
+
+    def dies(*args: Any) -> Any:
+        calls.append(args)
+        loaded = real(*args)
+        if len(calls) == chunk:
+            raise AttemptSupersededError(0)
+        return loaded
+
+    with patch.context() as patched:
+        patched.setattr(loader, "load", dies)
+        lose_attempt(job)

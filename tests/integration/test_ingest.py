@@ -10,15 +10,15 @@ from django.db import connection
 
 from ingestion import loader, storage
 from ingestion.models import IngestedFile, KeptOutRow
-from jobs import deciding, runner, sweeps
-from jobs.ledger import AttemptSupersededError
+from jobs import deciding
 from jobs.models import UsageEvent
 from tenants.scoping import all_tenants, tenant_scope
-from tests.arrange import dispatch, make_job, make_tenant, reread, run
+from tests.arrange import make_job, make_tenant, run
 from tests.integration.ingesting import (
     HEADER,
     Ingest,
     counts,
+    lose_after_chunk,
     put,
     rejects,
     row,
@@ -247,22 +247,7 @@ def test_a_load_resumes_after_its_last_chunk(
     payload = {"s3_path": "a.csv", "source": "UPI"}
     job = make_job("t1", kind="ingest", payload=payload)
 
-    real, calls = loader.load, []
-
-    def dies(*args: Any) -> Any:
-        calls.append(args)
-        loaded = real(*args)
-        if len(calls) == chunk:
-            raise AttemptSupersededError(0)
-        return loaded
-
-    monkeypatch.setattr(loader, "load", dies)
-    attempt_id = dispatch(job)
-    runner.run(attempt_ids=[attempt_id], worker="w1")
-    assert reread(job).state == "running"
-    with all_tenants(reason="test"):
-        sweeps.lose_of_worker(worker="w1", attempt_ids=[attempt_id], max_losses=3)
-    monkeypatch.setattr(loader, "load", real)
+    lose_after_chunk(job, monkeypatch, chunk)
 
     job = run(job)
     assert counts(job) == (10, 8, 0, 0, 2)
@@ -280,17 +265,7 @@ def test_a_file_replaced_in_between_is_refused(
     put(objects, text(*(row(n) for n in range(6))))
     payload = {"s3_path": "a.csv", "source": "UPI"}
     job = make_job("t1", kind="ingest", payload=payload)
-    real = loader.load
-
-    def dies(*args: Any) -> Any:
-        raise AttemptSupersededError(0)
-
-    monkeypatch.setattr(loader, "load", dies)
-    attempt_id = dispatch(job)
-    runner.run(attempt_ids=[attempt_id], worker="w1")
-    with all_tenants(reason="test"):
-        sweeps.lose_of_worker(worker="w1", attempt_ids=[attempt_id], max_losses=3)
-    monkeypatch.setattr(loader, "load", real)
+    lose_after_chunk(job, monkeypatch, 1)
     put(objects, text(*(row(n) for n in range(7))))
 
     job = run(job)

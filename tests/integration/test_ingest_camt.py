@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 from django.core.files.storage import FileSystemStorage
 
-from ingestion import loader, storage
+from ingestion import storage
 from ingestion.models import KeptOutRow, Transaction
-from jobs import runner, sweeps
-from jobs.ledger import AttemptSupersededError
 from jobs.models import Job
-from tenants.scoping import all_tenants, tenant_scope
+from tenants.scoping import tenant_scope
 from tests import camt_files as camt
-from tests.arrange import dispatch, make_job, make_tenant, reread, run
+from tests.arrange import make_job, make_tenant, run
+from tests.integration.ingesting import lose_after_chunk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,21 +69,6 @@ def test_a_load_resumes_in_the_middle_of_a_line(
     monkeypatch: pytest.MonkeyPatch, chunk: int
 ):
     job = enqueued()
-    real, calls = loader.load, []
-
-    def dies(*args: Any) -> Any:
-        calls.append(args)
-        loaded = real(*args)
-        if len(calls) == chunk:
-            raise AttemptSupersededError(0)
-        return loaded
-
-    monkeypatch.setattr(loader, "load", dies)
-    attempt_id = dispatch(job)
-    runner.run(attempt_ids=[attempt_id], worker="w1")
-    assert reread(job).state == "running"
-    with all_tenants(reason="test"):
-        sweeps.lose_of_worker(worker="w1", attempt_ids=[attempt_id], max_losses=3)
-    monkeypatch.setattr(loader, "load", real)
+    lose_after_chunk(job, monkeypatch, chunk)
     assert counts(run(job)) == (9, 7, 0, 0, 2)
     assert kept_out() == [2, 7]
