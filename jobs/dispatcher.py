@@ -28,6 +28,7 @@ from jobs import (
     ledger,
     pressure,
     snapshots,
+    statements,
     sweeps,
     switches,
     wake,
@@ -305,7 +306,7 @@ class Dispatcher:
             self._end_and_queue()
 
     def _end_and_queue(self) -> None:
-        leadership.bound_pauses(seconds=LEASE_TTL_SECONDS)
+        statements.bound_pauses(seconds=LEASE_TTL_SECONDS)
         with acting(why="its lease ran out"):
             lost = sweeps.lose_expired(max_losses=settings.MAX_LOSSES)
         with acting(why="no free worker took it in time"):

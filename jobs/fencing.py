@@ -13,6 +13,7 @@ from django.db import connection
 from jobs import ledger
 from jobs.handlers import Assignment
 from jobs.ledger import AttemptSupersededError
+from jobs.statements import bound_pauses
 from tenants.scoping import tenant_scope
 
 
@@ -26,6 +27,9 @@ def fenced(assignment: Assignment) -> Iterator[None]:
         # The log is written in order: once the step's own commit is on the disk, so is
         # this one, and a crash before takes both.
         cursor.execute("SET LOCAL synchronous_commit = off")
+        # A frozen worker's rows would keep the next attempt waiting. It may pause for
+        # longer than a lease, since it waits for its neighbour, who may wait for such.
+        bound_pauses(seconds=2 * settings.LEASE_SECONDS)
         yield
         # Last, for it locks the attempt's row, which the other transactions need too.
         renewed = ledger.renew(

@@ -25,8 +25,6 @@ UPDATE jobs_leaderlease SET expires_at = clock_timestamp()
 WHERE name = %s AND holder = %s
 """
 
-_BOUND = "SELECT set_config('idle_in_transaction_session_timeout', %s, true)"
-
 
 def acquire(*, name: str, holder: str, ttl_seconds: float) -> int | None:
     """Take or renew the lease; returns the term, or None while another one leads."""
@@ -40,13 +38,3 @@ def release(*, name: str, holder: str) -> None:
     """Give the lease up at once, so that a standby need not wait for it to expire."""
     with connection.cursor() as cursor:
         cursor.execute(_RELEASE, [name, holder])
-
-
-def bound_pauses(*, seconds: float) -> None:
-    """Let the server end this transaction if we stop in it for so long.
-
-    A leader that freezes between two statements would otherwise keep the rows it has
-    changed locked, and workers waiting for them, until it thaws.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_BOUND, [f"{round(seconds * 1000)}ms"])

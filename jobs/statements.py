@@ -26,6 +26,7 @@ SELECT set_config('enable_seqscan', 'off', true),
        set_config('enable_bitmapscan', 'off', true),
        set_config('plan_cache_mode', 'force_generic_plan', true);
 """
+_BOUND: Final = "SELECT set_config('idle_in_transaction_session_timeout', %s, true)"
 _VALUE: Final = re.compile(r"%\((\w+)\)s(::\w+(?:\[\])?)?")
 #: JSON's escape of NUL, and not a backslash that is followed by its digits.
 _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -45,6 +46,16 @@ def look_after_connection() -> None:
     if connection.errors_occurred or now >= getattr(_checked, "until", 0.0):
         connection.close_if_unusable_or_obsolete()
         _checked.until = now + _CHECK_SECONDS
+
+
+def bound_pauses(*, seconds: float) -> None:
+    """Let the server end this transaction if we stop in it for so long.
+
+    A process that freezes between two statements would otherwise keep the rows it has
+    written locked, and others waiting for them, until it thaws.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_BOUND, [f"{round(seconds * 1000)}ms"])
 
 
 def rows(statement: str, values: dict[str, Any]) -> list[Any]:

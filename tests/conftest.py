@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.config import Config
+from django.conf import settings as django_settings
 from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadScopeScheduling
 
 from jobs import handlers, synthetic
-from tests import processes
+from tests import processes, template
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -40,9 +42,34 @@ def pytest_collection_modifyitems(
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
         item.add_marker(MARKS.get(folder, folder))
-    if hasattr(config, "workerinput"):
+    if _is_one_of_many(config):
         # What takes longest is dealt out first.
         items.sort(key=lambda item: "acceptance" not in item.keywords)
+
+
+def _is_one_of_many(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Migrate a database once for all processes of a parallel run."""
+    config = session.config
+    is_parallel = config.getoption("numprocesses") and not hasattr(
+        config, "workerinput"
+    )
+    if is_parallel and "DATABASE_URL" in os.environ:
+        kept = ExitStack()
+        config.add_cleanup(kept.close)
+        kept.enter_context(template.made())
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None,
+) -> None:
+    """Copy the migrated database, if there is one."""
+    if (name := template.name()) is not None:
+        django_settings.DATABASES["default"].setdefault("TEST", {})["TEMPLATE"] = name
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg2
 import pytest
 
+from tests import template
 from tests.acceptance.product import ROOT, Product
 from tests.conftest import service_variable
 
@@ -43,7 +44,9 @@ def own_database() -> Iterator[str]:
     administer = psycopg2.connect(urlunsplit(parts._replace(path="/postgres")))
     administer.autocommit = True
     with administer.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name}")
+        cursor.execute(
+            f"CREATE DATABASE {name} TEMPLATE {template.name() or 'template1'}"
+        )
         yield urlunsplit(parts._replace(path=f"/{name}"))
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
     administer.close()

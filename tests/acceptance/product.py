@@ -35,6 +35,7 @@ class Product:
         }
         self.log = data.parent / "stack.out"
         self._said_before = 0
+        self._keys: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
     # --- The stack --------------------------------------------------------------------
@@ -105,6 +106,12 @@ class Product:
         """Create a tenant and a key for it; returns the key."""
         self.manage("tenant", "create", slug, "--weight", weight, "--json")
         return str(json.loads(self.manage("apikey", "create", slug, "--json"))["key"])
+
+    def key_of(self, slug: str) -> str:
+        """Return a key of a tenant, who is created when first asked for."""
+        if slug not in self._keys:
+            self._keys[slug] = self.create_tenant(slug)
+        return self._keys[slug]
 
     def _command(self, *words: object) -> list[str]:
         told = [str(word) for word in words]

@@ -1,6 +1,5 @@
 """Every way a job can end, through the whole product, on both sets of services."""
 
-import json
 import time
 from typing import Any
 
@@ -17,10 +16,7 @@ def product(request: pytest.FixtureRequest) -> Product:
 
 @pytest.fixture
 def key(product: Product) -> str:
-    slug = "outcomes"
-    if not product.query("SELECT 1 FROM tenants_tenant WHERE slug = %s", slug):
-        product.create_tenant(slug)
-    return str(json.loads(product.manage("apikey", "create", slug, "--json"))["key"])
+    return product.key_of("outcomes")
 
 
 def run_sleep(product: Product, key: str, **payload: Any) -> Any:
@@ -84,8 +80,7 @@ def test_a_scheduled_task_keeps_its_result(product: Product):
 def test_a_killer_in_a_bundle_is_blamed_alone(product: Product):
     """The parent reads from shared memory which job its dead child was on."""
     slug = "bundled"
-    product.create_tenant(slug)
-    key = str(json.loads(product.manage("apikey", "create", slug, "--json"))["key"])
+    key = product.key_of(slug)
 
     def enqueue(**payload: Any) -> str:
         body = {"tenant_id": slug, "seconds": 0, **payload}

@@ -92,6 +92,23 @@ def test_the_loaders_leave_no_connection_behind(ingest: Ingest):
         gc.enable()
 
 
+def test_the_server_ends_a_loader_in_which_a_worker_freezes(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+):
+    """Else the next attempt would wait for its rows until it thaws."""
+    real, seen = loader.load, set()
+
+    def load(*args: Any) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW idle_in_transaction_session_timeout")
+            seen.add(cursor.fetchone())
+        return real(*args)
+
+    monkeypatch.setattr(loader, "load", load)
+    assert counts(ingest(CONTENT)) == COUNTS
+    assert seen == {("1min",)}
+
+
 @pytest.mark.usefixtures("ingest")
 @pytest.mark.parametrize("is_written", [False, True])
 @pytest.mark.parametrize("txn_id", GOOD)
