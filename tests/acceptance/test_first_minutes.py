@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 from urllib.request import Request, urlopen
@@ -96,36 +98,9 @@ def check_the_sources(output: str) -> None:
     assert found == {}
 
 
-def test_the_printed_call_works_as_it_is(tmp_path: Path):
-    data = tmp_path / "data"
-    command = [sys.executable, "manage.py", "up", "--port", str(free_port())]
-    up = subprocess.Popen(
-        [*command, "--data", str(data)],
-        cwd=ROOT,
-        env=own_environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        call = printed_call(up.stdout)
-        url, key, body = call[2], call[4].rpartition(" ")[2], call[8]
-        answer = post(url, key, body)
-        assert answer[0] == 202
-        product = Product(data)
-        product.port = int(url.split(":")[2].partition("/")[0])
-        job = product.wait_for_end(key, answer[1]["id"])
-        assert job["state"] in FINAL
-        assert job["result"]["inserted"] == 1988
-    finally:
-        up.send_signal(signal.SIGINT)
-        up.communicate(timeout=60)
-    assert up.returncode == 0
-    assert processes_using(data) == []
-
-
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGKILL])
-def test_no_way_to_end_it_leaves_the_stack_behind(tmp_path: Path, number: int):
-    data = tmp_path / "data"
+@contextmanager
+def up(data: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run `make up` in a group of its own, as a terminal does."""
     command = [sys.executable, "manage.py", "up", "--port", str(free_port())]
     with subprocess.Popen(
         [*command, "--data", str(data)],
@@ -134,12 +109,40 @@ def test_no_way_to_end_it_leaves_the_stack_behind(tmp_path: Path, number: int):
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    ) as up:
-        printed_call(up.stdout)
+    ) as process:
+        yield process
+
+
+def test_the_printed_call_works_as_it_is(tmp_path: Path):
+    data = tmp_path / "data"
+    with up(data) as process:
+        try:
+            call = printed_call(process.stdout)
+            url, key, body = call[2], call[4].rpartition(" ")[2], call[8]
+            answer = post(url, key, body)
+            assert answer[0] == 202
+            product = Product(data)
+            product.port = int(url.split(":")[2].partition("/")[0])
+            job = product.wait_for_end(key, answer[1]["id"])
+            assert job["state"] in FINAL
+            assert job["result"]["inserted"] == 1988
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert processes_using(data) == []
+
+
+# SIGTERM is how every test here ends its product.
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+def test_no_way_to_end_it_leaves_the_stack_behind(tmp_path: Path, number: int):
+    data = tmp_path / "data"
+    with up(data) as process:
+        printed_call(process.stdout)
         assert processes_using(data) != []
         # To the whole group, as a terminal that closes sends it.
-        os.killpg(up.pid, number)
-        up.communicate(timeout=60)
+        os.killpg(process.pid, number)
+        process.communicate(timeout=60)
     wait_for(lambda: processes_using(data) == [], 60)
 
 

@@ -56,16 +56,15 @@ def dispatcher_on(url: str) -> Iterator[Dispatcher]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "values", "code"),
+    ("broker", "kind", "values", "code"),
     [
-        ("spin", {}, limits.TIME_LIMIT),
-        ("match", {}, limits.TIME_LIMIT),
+        ("redis", "spin", {}, limits.TIME_LIMIT),
+        ("rabbitmq", "match", {}, limits.TIME_LIMIT),
         # No thread of the child comes to its turn: the parent renews the lease.
-        ("slow-match", {"LEASE_SECONDS": "8"}, limits.TIME_LIMIT),
-        ("slow-spin", {"STEP_TIMEOUT_SECONDS": "2"}, limits.STEP_TIMEOUT),
+        ("rabbitmq", "slow-match", {"LEASE_SECONDS": "8"}, limits.TIME_LIMIT),
+        ("redis", "slow-spin", {"STEP_TIMEOUT_SECONDS": "2"}, limits.STEP_TIMEOUT),
     ],
 )
-@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
 def test_an_endless_job_ends_and_the_rest_of_its_bundle_is_unspent(
     tmp_path: Path,
     redis_url: str,
