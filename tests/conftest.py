@@ -26,6 +26,11 @@ HERE = Path(__file__).parent
 
 handlers.register(synthetic.SLEEP)
 
+# A machine that is busy with something else is no defect.
+hypothesis_settings.register_profile(
+    "patient", hypothesis_settings.default, deadline=None
+)
+hypothesis_settings.load_profile("patient")
 # `--hypothesis-profile long`: histories of the scheduler by the thousands.
 hypothesis_settings.register_profile("long", max_examples=8_000, deadline=None)
 

@@ -9,7 +9,7 @@ from tests.acceptance.product import ROOT
 
 
 def test_a_file_is_loaded_over_a_connection_that_breaks(redis_url: str):
-    command = [sys.executable, "-m", "benchmarks.ingest.huge", "--mb", "10"]
+    command = [sys.executable, "-m", "benchmarks.ingest.huge", "--mb", "20"]
     with own_database() as url:
         done = subprocess.run(
             command,
@@ -20,5 +20,5 @@ def test_a_file_is_loaded_over_a_connection_that_breaks(redis_url: str):
             text=True,
         )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "100,000 rows" in done.stdout
+    assert "200,000 rows" in done.stdout
     assert "2 cuts" in done.stdout
