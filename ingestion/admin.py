@@ -3,10 +3,11 @@
 Importing this module registers the screens of files and transactions too.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesCheckboxFilter,
@@ -23,7 +24,7 @@ from ingestion.models import (
     KeptOutRow,
     Statement,
 )
-from ingestion.sources.base import Control
+from ingestion.sources.base import Control, Reason
 from ingestion.transactions_admin import TransactionAdmin
 from tenants.adminkit import (
     ReadOnlyAdmin,
@@ -35,6 +36,9 @@ from tenants.adminkit import (
 
 __all__ = ["IngestedFileAdmin", "TransactionAdmin"]
 
+#: Characters of a value in the list.
+_SHORT: Final = 60
+
 
 class FileControlFilter(ChoiceFilter):
     """Offers the controls of files."""
@@ -45,6 +49,17 @@ class FileControlFilter(ChoiceFilter):
     def lookups(self, *_: Any) -> list[tuple[str, str]]:
         """Return every control."""
         return [(control.value, control.value) for control in Control]
+
+
+class ReasonFilter(ChoiceFilter):
+    """Offers the reasons why rows are rejected or flagged."""
+
+    title = "reason"
+    parameter_name = "reason"
+
+    def lookups(self, *_: Any) -> list[tuple[str, str]]:
+        """Return every reason."""
+        return [(reason.value, reason.value) for reason in Reason]
 
 
 @admin.register(FileFault)
@@ -124,18 +139,28 @@ class StatementAdmin(ReadOnlyAdmin):
 class KeptOutRowAdmin(ReadOnlyAdmin):
     """Rows that need a look: most did not become transactions."""
 
-    list_display = ("file_link", "line", "why", "column", "reason", "value_masked")
+    list_display = ("file_link", "line", "why", "column", "reason", "value_short")
     list_select_related = ("file",)
     list_filter = (
+        ("file", AutocompleteSelectFilter),
         ("why", ChoicesCheckboxFilter),
+        ReasonFilter,
         ("tenant", AutocompleteSelectFilter),
     )
-    fields = (*list_display, "raw_row_masked")
+    fields = (
+        *("file_link", "line", "why", "column", "reason", "value_masked"),
+        "raw_row_masked",
+    )
 
     @admin.display(description="File")
     def file_link(self, row: KeptOutRow) -> SafeString:
         """Return a link to the file."""
         return row_link(IngestedFile, row.file_id, row.file.path)
+
+    @admin.display(description="Value")
+    def value_short(self, row: KeptOutRow) -> SafeString:
+        """Return the beginning of the value, masked."""
+        return mono(Truncator(masked_value(row)).chars(_SHORT))
 
     @admin.display(description="Value")
     def value_masked(self, row: KeptOutRow) -> SafeString:

@@ -63,10 +63,10 @@ _LABEL_HELP: Final = {
     "account": "Account No | A/c No",
     "opening": "Opening Balance",
     "closing": "Closing Balance",
-    "row_count": "Total Records, or T@2: the second cell of a line that begins with T",
+    "row_count": "Total Records, or T@2: the second cell of a line whose first is T",
     "debit_sum": "Total Debits",
     "credit_sum": "Total Credits",
-    "total_sum": "Total Amount",
+    "total_sum": "Total Amount: debits and credits together, without their signs",
     "totals": "A line with sums in the columns of the amounts: Grand Total",
 }
 

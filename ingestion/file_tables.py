@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.template.loader import render_to_string
 
-from ingestion.masking import mask_account, mask_text, mask_value
+from ingestion.masking import mask_account, mask_id, mask_text, mask_value
 from ingestion.models import (
     REASON,
     TOTAL,
@@ -16,18 +16,25 @@ from ingestion.models import (
     Statement,
 )
 from ingestion.selectors import faults_of, statements_of
+from ingestion.sources.base import Control, Reason
 
 #: Rows of each table; the artifacts have them all.
 MOST_SHOWN: Final = 100
+_CONTROLS: Final = {control.value: control.sentence for control in Control}
+_SENTENCES: Final = {
+    **{reason.value: reason.sentence for reason in Reason},
+    "conflicting": "The id is known with other content, which stays as it was.",
+}
 
 
 def faults_table(file: IngestedFile) -> str:
     """Return the first faults as a table."""
     return _table(
         "faults",
-        ("Line", "Control", "The file says", "Found", "Settled"),
+        ("Line", "Control", "The file says", "Found", "Settled", "Meaning"),
         [fault_cells(fault) for fault in faults_of(file, most=MOST_SHOWN)],
         numbers=(0,),
+        breakable=(5,),
         total=file.fault_count,
         empty="It holds what it says.",
     )
@@ -37,7 +44,12 @@ def fault_cells(fault: FileFault) -> tuple[Any, ...]:
     """Return what is shown of a fault."""
     settled = f"{fault.settled_at:%Y-%m-%d}" if fault.settled_at else ""
     said, found = fault.expected or "–", fault.found or "–"
-    return fault.line, fault.control, said, found, settled
+    return fault.line, fault.control, said, found, settled, meaning(fault)
+
+
+def meaning(fault: FileFault) -> str:
+    """Return what does not hold, in words."""
+    return _CONTROLS[fault.control]
 
 
 def statements_table(file: IngestedFile) -> str:
@@ -51,7 +63,6 @@ def statements_table(file: IngestedFile) -> str:
         [statement_cells(row) for row in statements_of(file, most=MOST_SHOWN)],
         numbers=(2, 3, 4, 5, 6, 9),
         total=file.statement_count,
-        is_wide=True,
         empty="It has no statements.",
     )
 
@@ -92,7 +103,7 @@ def totals_table(file: IngestedFile) -> str:
             for row in rows
         ],
         numbers=(3, 4),
-        empty="Not known yet." if file.loaded_at is None else "It has no rows.",
+        empty=_not_yet(file) or "It has no rows.",
     )
 
 
@@ -101,10 +112,17 @@ def reasons_table(file: IngestedFile) -> str:
     rows = [dict(zip(REASON, entry, strict=True)) for entry in file.reasons]
     return _table(
         "reasons",
-        ("Rows", "Why", "Reason"),
-        [(f"{row['rows']:,}", row["why"], row["reason"]) for row in rows],
+        ("Rows", "Why", "Reason", "Meaning"),
+        [
+            (
+                *(f"{row['rows']:,}", row["why"], row["reason"]),
+                _SENTENCES.get(row["reason"], ""),
+            )
+            for row in rows
+        ],
         numbers=(0,),
-        empty="Not known yet." if file.loaded_at is None else "No row needs a look.",
+        breakable=(3,),
+        empty=_not_yet(file) or "No row needs a look.",
     )
 
 
@@ -119,12 +137,22 @@ def kept_out_table(file: IngestedFile) -> str:
             for row in found[:MOST_SHOWN]
         ],
         numbers=(0,),
-        empty="No row was kept out.",
+        breakable=(4,),
+        empty=_not_yet(file) or "No row was kept out.",
     )
+
+
+def _not_yet(file: IngestedFile) -> str:
+    """Return why nothing is known of a file's rows; "" if it is."""
+    if file.state == IngestedFile.State.QUARANTINED:
+        return "Nothing is loaded: its rows are counted once it is released."
+    return "Not known yet." if file.loaded_at is None else ""
 
 
 def masked_value(row: KeptOutRow) -> str:
     """Return the offending value with any account in it masked."""
+    if row.column == "txn_id":
+        return mask_id(row.value)
     return str(mask_value(row.column, row.value)) if row.value else ""
 
 
@@ -134,17 +162,17 @@ def _table(
     rows: Sequence[Sequence[Any]],
     *,
     numbers: Sequence[int],
+    breakable: Sequence[int] = (),
     empty: str,
     total: int = 0,
-    is_wide: bool = False,
 ) -> str:
     context = {
         "name": name,
         "heads": heads,
         "rows": rows,
         "numbers": numbers,
+        "breakable": breakable,
         "empty": empty,
-        "cell_class": "dtq-nowrap" if is_wide else "dtq-breakable",
         "more": max(0, total - len(rows)),
     }
     return render_to_string("admin/ingestion/table.html", context)

@@ -49,6 +49,8 @@ from tenants.wording import age
 
 #: What it takes to download the original; the rest takes the right to see rows.
 _RIGHTS: Final = {ORIGINAL: "ingestion.download_ingestedfile"}
+#: Files whose job has no way to go.
+_ENDED: Final = ("loaded", "quarantined", "failed")
 _TONES: Final = {
     "received": "queued",
     "validating": "running",
@@ -59,10 +61,25 @@ _TONES: Final = {
 }
 
 
-def _count(field: str, title: str) -> Callable[[Any, IngestedFile], str]:
+def _count(
+    field: str, title: str, *, is_bad: bool = False
+) -> Callable[[Any, IngestedFile], str]:
     @admin.display(description=title)
     def column(_: Any, file: IngestedFile) -> str:
-        return f"{getattr(file, field):,}"
+        count = getattr(file, field)
+        if is_bad and count:
+            return format_html('<span class="dtq-bad">{}</span>', f"{count:,}")
+        return f"{count:,}"
+
+    return column
+
+
+def _rows_link(model: str, title: str, text: str) -> Callable[..., SafeString]:
+    @admin.display(description=title)
+    def column(_: Any, file: IngestedFile) -> SafeString:
+        url = reverse(f"admin:ingestion_{model}_changelist")
+        address = f"{url}?file__id__exact={file.pk}"
+        return format_html('<a class="dtq-link" href="{}">{}</a>', address, text)
 
     return column
 
@@ -93,9 +110,9 @@ class IngestedFileAdmin(ReadOnlyAdmin):
     """Files brought in, and what became of their rows."""
 
     list_display = (
-        *("path", "state_pill", "tenant", "source", "row_count", "inserted_count"),
-        *("duplicate_count", "conflicting_count", "rejected_count", "fault_total"),
-        *("size_text", "created"),
+        *("path", "state_pill", "created", "tenant", "source", "row_count"),
+        *("inserted_count", "duplicate_count", "conflicting_count"),
+        *("rejected_count", "fault_total", "size_text"),
     )
     list_select_related = ("tenant",)
     list_filter = (
@@ -135,6 +152,7 @@ class IngestedFileAdmin(ReadOnlyAdmin):
                 "fields": (
                     ("row_count", "inserted_count", "duplicate_count"),
                     ("conflicting_count", "rejected_count", "flagged_count"),
+                    ("transactions_link", "kept_out_link"),
                     "reasons_table",
                     ("rejects_link", "conflicts_link"),
                     ("flags_link", "corrections_link"),
@@ -149,14 +167,16 @@ class IngestedFileAdmin(ReadOnlyAdmin):
     row_count = _count("rows", "Rows")
     inserted_count = _count("inserted", "Inserted")
     duplicate_count = _count("duplicate", "Duplicate")
-    conflicting_count = _count("conflicting", "Conflicting")
-    rejected_count = _count("rejected", "Rejected")
+    conflicting_count = _count("conflicting", "Conflicting", is_bad=True)
+    rejected_count = _count("rejected", "Rejected", is_bad=True)
     flagged_count = _count("flagged", "Flagged")
-    fault_total = _count("fault_count", "Faults")
+    fault_total = _count("fault_count", "Faults", is_bad=True)
+    transactions_link = _rows_link("transaction", "Transactions", "Those it brought")
+    kept_out_link = _rows_link("keptoutrow", "Rows that need a look", "All of them")
     rejects_link = _link(Artifact.REJECTS, "Rejected rows")
     conflicts_link = _link(Artifact.CONFLICTS, "Conflicting rows")
     flags_link = _link(Artifact.FLAGS, "Flagged rows")
-    corrections_link = _link(Artifact.CORRECTIONS, "Rejected rows as they stood")
+    corrections_link = _link(Artifact.CORRECTIONS, "Corrections: rows as they stood")
     summary_link = _link(Artifact.SUMMARY, "Summary")
     faults_table = _table(file_tables.faults_table, "Faults")
     statements_table = _table(file_tables.statements_table, "Statements")
@@ -281,7 +301,7 @@ class IngestedFileAdmin(ReadOnlyAdmin):
     def progress(self, file: IngestedFile) -> SafeString:
         """Return how far its job is with it."""
         percent = None if file.job is None else timeline.progress_percent(file.job)
-        if file.job is None or percent is None:
+        if file.job is None or percent is None or file.state in _ENDED:
             return subtle("–")
         return format_html(
             '<span class="dtq-progress"><i style="width: {}%"></i></span> '
@@ -327,7 +347,7 @@ class IngestedFileAdmin(ReadOnlyAdmin):
         """Return a link to the job that brings it in, unless that was pruned."""
         return _job_link(file.job_id, "pruned")
 
-    @admin.display(description="Job that found its faults")
+    @admin.display(description="Job before its release")
     def quarantine_job_link(self, file: IngestedFile) -> SafeString:
         """Return a link to the job that put it in quarantine, once it was released."""
         return _job_link(file.quarantine_job_id, "–")

@@ -133,10 +133,10 @@ INVARIANTS: Final = (
     Invariant(
         name="file_usage_is_its_size",
         meaning="The usage counted for a loaded file is its rows, and bytes no more "
-        "than its size.",
+        "than were read of it.",
         statement="""
             SELECT f.tenant_id, f.job_id, f.id AS file_id, f.rows, f.size,
-                   COALESCE(u.rows, 0) AS counted_rows,
+                   f.plain_size, COALESCE(u.rows, 0) AS counted_rows,
                    COALESCE(u.bytes, 0) AS counted_bytes
             FROM ingestion_ingestedfile f
             JOIN jobs_job j ON j.id = f.job_id AND j.state = 'succeeded'
@@ -148,7 +148,8 @@ INVARIANTS: Final = (
                            AS bytes
                 FROM usage_events WHERE meter IN ('rows', 'bytes') GROUP BY job_id
             ) AS u ON u.job_id = f.job_id
-            WHERE f.rows <> COALESCE(u.rows, 0) OR COALESCE(u.bytes, 0) > f.size
+            WHERE f.rows <> COALESCE(u.rows, 0)
+               OR COALESCE(u.bytes, 0) > COALESCE(f.plain_size, f.size)
                OR f.rows > 0 AND COALESCE(u.bytes, 0) = 0
         """,
         remedy="Bills of this time would be wrong: close no period before it is clear. "

@@ -114,6 +114,7 @@ def _close(target: Target, progress: Progress, paths: dict[str, str]) -> Checkpo
         state=IngestedFile.State.LOADED,
         loaded_at=Now(),
         content_digest=progress.digest.chain,
+        plain_size=progress.offset,
         totals=progress.findings.totals_as_json(),
         reasons=count_reasons(target.file_id),
         **paths,

@@ -40,6 +40,18 @@ def mask_account(value: str | None) -> str:
     return _masked_tail(text)
 
 
+def mask_id(value: str) -> str:
+    """Return a transaction's id without the account that it may be made of.
+
+    Rows of statements have no id of their own: theirs is the format, the account and
+    the place, with colons between them.
+    """
+    form, *parts = value.split(":")
+    if len(parts) < 2:
+        return value
+    return ":".join([form, mask_account(parts[0]), *parts[1:]])
+
+
 def mask_text(text: str) -> str:
     """Mask whatever in a free text has the shape of an account."""
     text = _VPA.sub(_masked_vpa, text)

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, JSONField, Q, Value
 from django.db.models.functions import MD5, Coalesce, Now
 
+from ingestion.masking import mask_id
 from tenants.scoping import TenantOwned, TenantShared
 
 #: NaN sorts above every number in PostgreSQL, so an upper bound keeps it out too.
@@ -73,6 +74,8 @@ class IngestedFile(TenantOwned):
     source_version = models.TextField(blank=True, default="", db_default="")
     path = models.TextField(help_text="As given, below the tenant's own prefix.")
     size = models.BigIntegerField()
+    #: Bytes that were read of it, unpacked; known once it is loaded.
+    plain_size = models.BigIntegerField(null=True, blank=True)
     etag = models.TextField(
         blank=True, default="", db_default="", help_text="Pins the object's content."
     )
@@ -164,7 +167,7 @@ class IngestedFile(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.path} of {self.tenant_id}"
+        return f"file {self.path} of {self.tenant_id}"
 
 
 class Transaction(TenantOwned):
@@ -244,7 +247,7 @@ class Transaction(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return self.txn_id
+        return mask_id(self.txn_id)
 
 
 class KeptOutRow(TenantOwned):

@@ -24,7 +24,6 @@ from ingestion.dialect_forms import (
 )
 from ingestion.models import DialectProfile
 from ingestion.profiles import profile_restore
-from ingestion.sources.dialect.source import source_of
 from ingestion.trials import MAX_BYTES, SHOWN, Trial, try_on
 from tenants.adminkit import (
     DialogForm,
@@ -250,7 +249,7 @@ class DialectProfileAdmin(ModelAdmin):
         form.full_clean()
         trial: Trial | None = None
         if form.dialect is not None and sample.is_valid():
-            trial = try_on(source_of(form.dialect), sample.cleaned_data["sample"])
+            trial = try_on(form.dialect, sample.cleaned_data["sample"])
         context = {
             "trial": trial,
             "shown": SHOWN,

@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from ingestion import services
+from ingestion.file_tables import meaning
 from ingestion.models import IngestedFile
 from ingestion.selectors import faults_of
 from ingestion.services import NotQuarantinedError
@@ -46,7 +47,8 @@ DECISIONS: Final = {
     "release": Decision(
         "Release",
         "Load {path} all the same? It does not hold what it says about itself: "
-        "{count} fault(s). A job of its own loads what was looked at.",
+        "{count} fault(s). A job of its own loads what was looked at: the rows that "
+        "are accepted come in, the others are rejected as ever.",
         "Released: a job loads it.",
         _release,
     ),
@@ -110,7 +112,7 @@ def _ask(
         "rows": [
             (
                 f"line {f.line}: {f.control} · said: {f.expected or '–'} · "
-                f"found: {f.found or '–'}",
+                f"found: {f.found or '–'}. {meaning(f)}",
                 change_url(file, file.pk),
             )
             for f in faults

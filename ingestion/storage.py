@@ -83,11 +83,18 @@ class FolderStore:
             file.seek(offset)
             while True:
                 block = file.read(max(0, min(BLOCK_BYTES, end - file.tell())))
-                if _pinned(item.key, file) != item:
+                if _pinned(item.key, file) != item or self._is_another(item):
                     raise ObjectChangedError(item.key)
                 if not block:
                     return
                 yield block
+
+    def _is_another(self, item: StoredObject) -> bool:
+        """Return whether another file lies there now: it is replaced by a rename."""
+        try:
+            return self.stat(item.key) != item
+        except ObjectMissingError:
+            return True
 
     def write(self, key: str, content: BinaryIO) -> None:
         """Write beside the file, then rename: no reader sees a half; see Store."""
@@ -95,6 +102,10 @@ class FolderStore:
             target = self._path(key)
             target.parent.mkdir(parents=True, exist_ok=True)
             _replace(target, content)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            raise UnsafePathError(
+                "A file and a folder cannot have one name: choose another path."
+            ) from None
         except OSError as error:
             raise StoreUnavailableError(str(error)) from error
 

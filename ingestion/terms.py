@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 HELP: Final = (
-    "A whole transaction id, UTR, RRN or other reference · a whole UPI address "
+    "a whole transaction id, UTR, RRN or other reference · a whole UPI address "
     "(name@bank) or account · the end of an account (…1234, or 4 digits) · an amount "
     "(1,234.50, or ₹500)"
 )

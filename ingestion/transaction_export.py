@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils.timezone import localtime
 
 from ingestion.artifacts import disarm
-from ingestion.masking import mask_account, mask_text
+from ingestion.masking import mask_account, mask_id, mask_text
 from tenants.scoping import all_tenants
 
 #: Rows of one export.
@@ -21,6 +21,8 @@ COLUMNS: Final = (
     *("status", "txn_timestamp", "created_at", "file_id"),
 )
 _MASKED: Final[dict[str, Callable[[str], str]]] = {
+    "txn_id": mask_id,
+    "source_txn_id": mask_id,
     "account_id": mask_account,
     "counterparty_account": mask_account,
     "vpa_or_ifsc": mask_text,

@@ -27,7 +27,7 @@ from ingestion.filters_admin import (
     SourceFilter,
     TimeFilter,
 )
-from ingestion.masking import mask_account, mask_text, mask_value
+from ingestion.masking import mask_account, mask_id, mask_text, mask_value
 from ingestion.models import IngestedFile, Transaction
 from ingestion.transaction_export import MOST_ROWS, count_capped, csv_lines
 from jobs.models import Job
@@ -84,8 +84,8 @@ class TransactionAdmin(ReadOnlyAdmin):
     """Movements of money; whose, only to recognise."""
 
     list_display = (
-        *("txn_id", "tenant", "source", "status_pill", "money", "account"),
-        *("counterparty", "reference_id", "happened"),
+        *("txn", "happened", "tenant", "source", "status_pill", "money", "account"),
+        *("counterparty", "reference_id"),
     )
     list_select_related = ("tenant",)
     list_filter = (
@@ -100,7 +100,7 @@ class TransactionAdmin(ReadOnlyAdmin):
     search_fields = ("txn_id", "reference_id")
     search_help_text = "Reference, account, UPI address, amount"
     fields: ClassVar = (
-        *("txn_id", "source_txn_id", "reference_id", "tenant_link", "source"),
+        *("txn", "source_txn", "reference_id", "tenant_link", "source"),
         *("status_pill", "money", "account", "counterparty", "vpa_or_ifsc_masked"),
         *("happened", "created", "file_link", "job_link", "raw_row_masked"),
     )
@@ -130,8 +130,8 @@ class TransactionAdmin(ReadOnlyAdmin):
         days = transaction_search.DAYS
         messages.info(
             request,
-            f"Looked through the last {days} days. Choose dates or a file to look "
-            "elsewhere.",
+            f"Looked only through the last {days} days, for it is no id or reference "
+            "that is known. Choose dates or a file in the filters to look elsewhere.",
         )
         return transaction_search.lately(queryset, timezone.now()), False
 
@@ -192,6 +192,16 @@ class TransactionAdmin(ReadOnlyAdmin):
         )
 
     # --- Columns ----------------------------------------------------------------------
+
+    @admin.display(description="Txn id", ordering="txn_id")
+    def txn(self, row: Transaction) -> str:
+        """Return its id, with an account in it masked."""
+        return mask_id(row.txn_id)
+
+    @admin.display(description="Source txn id")
+    def source_txn(self, row: Transaction) -> str:
+        """Return the id that its source gave it, with an account in it masked."""
+        return mask_id(row.source_txn_id)
 
     @admin.display(description="Status")
     def status_pill(self, row: Transaction) -> SafeString:

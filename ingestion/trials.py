@@ -1,5 +1,6 @@
 """What a dialect makes of a sample: its rows, rejects, flags, faults and sums."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -10,14 +11,32 @@ from ingestion.sources.base import (
     Record,
     Reject,
     Row,
-    Source,
     SourceError,
     Statement,
 )
+from ingestion.sources.dialect.definition import Dialect
+from ingestion.sources.dialect.headers import Layout
+from ingestion.sources.dialect.notes import Told
+from ingestion.sources.dialect.opening import open_file
+from ingestion.sources.dialect.source import source_of
 
 #: The largest sample, and how much of it is shown.
 MAX_BYTES: Final = 1024 * 1024
 SHOWN: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What of a dialect a file has: nothing says so of a check that finds no column."""
+
+    #: By field or label: what the file calls the column, or what it states.
+    columns: Mapping[str, str]
+    labels: Mapping[str, str]
+    #: Fields and labels that the dialect names and the file lacks.
+    missing_columns: Sequence[str]
+    missing_labels: Sequence[str]
+    #: Columns of the file that the dialect does not name.
+    unused: Sequence[str]
 
 
 @dataclass(slots=True)
@@ -36,6 +55,7 @@ class Trial:
     debits: dict[str, Decimal] = field(default_factory=dict)
     #: Why the whole sample is of no use.
     refusal: SourceError | None = None
+    reading: Reading | None = None
 
     def add(self, record: Record) -> None:
         """Count a record, and keep it while there is room."""
@@ -62,12 +82,37 @@ class Trial:
         sums[row.currency] = sums.get(row.currency, Decimal(0)) + row.amount
 
 
-def try_on(source: Source, sample: bytes) -> Trial:
-    """Return what a source makes of a sample; nothing is kept."""
+def try_on(dialect: Dialect, sample: bytes) -> Trial:
+    """Return what a dialect makes of a sample; nothing is kept.
+
+    Raises DialectError if the dialect is none.
+    """
     trial = Trial()
+    reading = source_of(dialect).read([sample])
     try:
-        for record in source.read([sample]):
+        layout = open_file(dialect, [sample]).layout
+        for record in reading:
             trial.add(record)
     except SourceError as error:
         trial.refusal = error
+    else:
+        told = reading.position.state.get("told", ())
+        trial.reading = _reading(dialect, layout, [Told(*each) for each in told])
     return trial
+
+
+def _reading(dialect: Dialect, layout: Layout, told: Sequence[Told]) -> Reading:
+    columns = {field: layout.names[place] for field, place in layout.at.items()}
+    labels: dict[str, str] = {}
+    for each in told:
+        labels.setdefault(each.label, each.value)
+    # A line of totals states the sums of its columns.
+    found = {*labels, *(["totals"] if {"debit_sum", "credit_sum"} & {*labels} else [])}
+    used = set(columns.values())
+    return Reading(
+        columns,
+        labels,
+        [field for field in dialect.columns if field not in columns],
+        [label for label in dialect.labels if label not in found],
+        [name for name in layout.names if name.strip() and name not in used],
+    )

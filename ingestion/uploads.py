@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LIFETIME: Final = timedelta(minutes=10)
 _SALT: Final = "ingestion.uploads"
 _BUFFER_BYTES: Final = 256 * 1024
+#: More no folder takes.
+_MOST_NAME_BYTES: Final = 255
 
 
 class UploadTooLargeError(ValueError):
@@ -87,8 +89,13 @@ def upload_path(*, tenant: str, path: str) -> str:
     Raises UnsafePathError.
     """
     relative = object_key(tenant, path).removeprefix(f"tenants/{tenant}/")
-    if relative.partition("/")[0] in FOLDERS and "/" in relative:
+    first, *_ = parts = relative.split("/")
+    if first in FOLDERS:
         raise UnsafePathError("That folder is kept for what loads leave behind.")
+    if any(len(part.encode()) > _MOST_NAME_BYTES for part in parts):
+        raise UnsafePathError(
+            f"A name between two slashes may have {_MOST_NAME_BYTES} bytes at most."
+        )
     if "${" in relative:
         raise UnsafePathError("The path holds '${', which stores give a meaning.")
     return relative

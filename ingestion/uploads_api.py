@@ -177,6 +177,8 @@ class UploadView(APIView):
             raise NotFound(str(error)) from None
         except UploadExpiredError as error:
             raise UploadOverError(str(error)) from None
+        except UnsafePathError as error:
+            raise UploadRefusedError(str(error), code="unsafe_path") from None
         except UploadCutError as error:
             raise UploadRefusedError(str(error), code="body_cut") from None
         except StoreUnavailableError as error:

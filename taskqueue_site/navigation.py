@@ -31,6 +31,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         "Data",
         (
             ("Files", "description", "ingestion_ingestedfile"),
+            ("Kept-out rows", "playlist_remove", "ingestion_keptoutrow"),
             ("Statements", "account_balance", "ingestion_statement"),
             ("Faults of files", "rule_folder", "ingestion_filefault"),
             ("Transactions", "receipt_long", "ingestion_transaction"),

@@ -36,7 +36,7 @@ class _Explained(StrEnum):
 class Reason(_Explained):
     """Why one row was rejected while the rest of its file was kept."""
 
-    INVALID_UTF8 = "invalid_utf8", "The row has bytes that are not UTF-8."
+    INVALID_UTF8 = "invalid_utf8", "The row has bytes that are no text."
     NUL_BYTE = "nul_byte", "The row has a NUL byte."
     WRONG_FIELD_COUNT = (
         "wrong_field_count",

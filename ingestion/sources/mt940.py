@@ -36,6 +36,6 @@ def _read(source: str, blocks: Iterable[bytes], resume: Position | None) -> Unit
 
 
 SOURCES = (
-    Source(name="MT940", read=read_940, has_totals=True, version="2"),
-    Source(name="MT942", read=read_942, has_totals=True, version="2"),
+    Source(name="MT940", read=read_940, has_totals=True, version="3"),
+    Source(name="MT942", read=read_942, has_totals=True, version="3"),
 )

@@ -98,6 +98,9 @@ def test_the_key_says_whose_it_is(owner: APIClient):
         ({"path": "../other/a.csv"}, "/path", "unsafe_path"),
         ({"path": "tenants/other/a.csv"}, "/path", "unsafe_path"),
         ({"path": "rejects/a.csv"}, "/path", "unsafe_path"),
+        # It would stand where loads want their folder.
+        ({"path": "rejects"}, "/path", "unsafe_path"),
+        ({"path": f"in/{'x' * 256}"}, "/path", "unsafe_path"),
         ({"path": "tenants/owner/summaries/a.csv"}, "/path", "unsafe_path"),
         ({"path": "a/${filename}"}, "/path", "unsafe_path"),
         ({"path": 7}, "/path", "invalid"),
@@ -117,8 +120,21 @@ def test_what_is_not_taken_is_named(
 
 
 def test_a_folders_name_in_another_place_is_any_name(owner: APIClient):
-    assert begin(owner, path="rejects").status_code == 201
+    assert begin(owner, path="rejects.csv").status_code == 201
     assert begin(owner, path="in/rejects/a.csv").status_code == 201
+
+
+def test_a_file_below_a_file_is_refused_where_files_are_kept_in_folders(
+    owner: APIClient,
+):
+    """Not as a store that is away: to send it again would never help."""
+    store().write("tenants/owner/in", io.BytesIO(b"a file"))
+    told = begin(owner, path="in/a.csv").json()
+    if told["method"] == "PUT":
+        answer = put(APIClient(), told["url"], FILE)
+        assert_problem(answer, 400, "unsafe_path")
+    else:
+        assert send(owner, told, FILE) in {201, 204}
 
 
 # --- A bucket's own form --------------------------------------------------------------

@@ -202,6 +202,22 @@ def test_a_sample_shows_what_would_become_of_it_and_nothing_is_kept(browser: Cli
     assert not LogEntry.objects.exists()
 
 
+def test_it_says_what_of_the_dialect_the_file_has(browser: Client):
+    """A check whose column is misspelt finds no fault, and neither does one without."""
+    names = {"columns_value_date": "Valu Date", "labels_row_count": "Rows read"}
+    shown = tried(browser, **names)
+    _, _, shown = shown.partition('data-testid="trial-reading"')
+    read, _, _ = shown.partition("</dl>")
+    lines = {
+        head: [re.sub("<.*?>", "", one) for one in re.findall("<span>(.*?)</span>", of)]
+        for head, of in re.findall("<dt>(.*?)</dt><dd.*?>(.*?)</dd>", read)
+    }
+    assert "narration: Narration" in lines["Columns"]
+    assert lines["Not found"] == ["value_date"]
+    assert lines["Not used"] == ["Value Date"]
+    assert "row_count" in lines["Not stated"]
+
+
 def test_the_form_as_it_stands_is_tried(browser: Client):
     sample = ROWS.replace("Narration", "Told")
     assert "missing_column" in tried(browser, sample)

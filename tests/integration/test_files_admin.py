@@ -101,7 +101,11 @@ def test_progress_is_that_of_its_job(browser: Client, ingest: Ingest):
     job = ingest(text(row(1)))
     with all_tenants(reason="test"):
         type(job).objects.filter(pk=job.pk).update(progress_done=5, progress_total=20)
+        IngestedFile.objects.filter(job=job).update(state="loading")
     assert "width: 25%" in page(browser, file_of(job))
+    with all_tenants(reason="test"):
+        IngestedFile.objects.filter(job=job).update(state="loaded")
+    assert "width: 25%" not in page(browser, file_of(job))
 
 
 def test_a_file_that_was_known_leads_to_the_first(browser: Client, ingest: Ingest):

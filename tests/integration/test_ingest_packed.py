@@ -16,6 +16,7 @@ from ingestion import loader, storage
 from ingestion.handlers import INGEST
 from ingestion.models import IngestedFile
 from jobs import handlers, pressure, runner, sweeps
+from jobs.audit import audit
 from jobs.ledger import AttemptSupersededError
 from jobs.models import Job, UsageEvent
 from taskqueue_site.settings import _object_store
@@ -77,6 +78,8 @@ def test_a_compressed_file_is_loaded_as_what_is_in_it(put: Put, how: str):
     with all_tenants(reason="test"):
         usage = UsageEvent.objects.filter(job=job, meter="bytes")
         assert sum(usage.values_list("quantity", flat=True)) == len(CONTENT)
+    assert file_of(job).plain_size == len(CONTENT)
+    assert audit() == []
 
 
 @pytest.mark.parametrize("how", PACKED)

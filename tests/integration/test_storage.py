@@ -116,6 +116,14 @@ def test_what_is_no_file_is_missing(folder: FolderStore, name: str):
         folder.stat(f"tenants/t1/{name}")
 
 
+def test_a_file_replaced_while_it_is_read_is_not_read_on(folder: FolderStore):
+    blocks = folder.blocks(folder.stat(KEY), 0)
+    assert next(blocks) == CONTENT[:BLOCK_BYTES]
+    folder.write(KEY, io.BytesIO(CONTENT))
+    with pytest.raises(ObjectChangedError):
+        next(blocks)
+
+
 @pytest.mark.parametrize("size", [len(CONTENT), BLOCK_BYTES + 1], ids=["same", "cut"])
 def test_a_file_changed_in_place_is_not_read_on(folder: FolderStore, size: int):
     item = folder.stat(KEY)

@@ -110,8 +110,8 @@ def test_what_is_older_is_found_by_its_dates_or_its_file(
     browser: Client, file: IngestedFile
 ):
     page = page_of(browser, q="9999")
-    assert "Looked through the last 31 days" in page
-    assert "A whole transaction id, UTR, RRN" in page
+    assert "Looked only through the last 31 days" in page
+    assert "a whole transaction id, UTR, RRN" in page
     day = timezone.localtime() - timedelta(days=91)
     since = {"txn_timestamp_from_0": f"{day:%Y-%m-%d}"}
     assert ids_of(browser, q="9999", **since) == {"OLD1"}

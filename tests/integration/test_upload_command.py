@@ -96,7 +96,10 @@ def test_it_waits_for_the_end(files: list[str]):
     assert out == f"{job.pk}\n"
     first, *_, last = beside.splitlines()
     assert first == f"{job.pk}  queued"
-    assert last.startswith(f"{job.pk}  succeeded")
+    assert last.startswith(f"{job.pk}  succeeded: ")
+    became = {name: job.result[name] for name in ("inserted", "rejected")}
+    assert f"{job.result['rows']:,} rows" in last
+    assert all(f"{n:,} {name}" in last for name, n in became.items() if n)
 
 
 @pytest.mark.usefixtures("at_work")

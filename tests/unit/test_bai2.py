@@ -258,6 +258,24 @@ def test_funds_types_and_the_fields_behind_them(funds, availability):
     assert detail(line).flags == ()
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        *("S,1,2,W", "V,260431,", "V,260105,2", "V,2601,", "V,x,"),
+        *("D,3,0,5,1,5,W,C", "D,1,x,5"),
+    ],
+)
+def test_an_availability_that_is_none_is_flagged(told):
+    """Fields behind it may have been taken for a part of it."""
+    flags = detail(f"16,195,600,{told},B,C,t/").flags
+    assert [flag.column for flag in flags] == ["funds_type"]
+
+
+@pytest.mark.parametrize("told", ["S,1,,3", "V,260105,", "V,260105,2400", "D,1,0,600"])
+def test_a_sound_availability_is_not(told):
+    assert detail(f"16,195,600,{told},B,C,t/").flags == ()
+
+
 def test_an_unknown_funds_type_is_flagged():
     assert detail("16,195,600,Q,B,C,t/").flags == (
         Flag("funds_type", Reason.MALFORMED_FIELD, "Q"),

@@ -88,7 +88,7 @@ def test_a_prefix_stands_before_the_id_and_not_before_the_bank_s_own():
         ({"date": ""}, "Date", "missing_value"),
         ({"date": "45231"}, "Date", "excel_serial_date"),
         ({"date": "2026-02-30"}, "Date", "invalid_timestamp"),
-        ({"time": "25:00"}, "Date", "invalid_timestamp"),
+        ({"time": "25:00"}, "Time", "invalid_timestamp"),
         ({"currency": "RUPEE"}, "Currency", "invalid_currency"),
         ({"amount": ""}, "Amount", "missing_value"),
         ({"amount": "0.00"}, "Amount", "zero_amount"),

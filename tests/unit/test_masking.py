@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingestion.masking import mask_account, mask_row, mask_text
+from ingestion.masking import mask_account, mask_id, mask_row, mask_text
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,21 @@ from ingestion.masking import mask_account, mask_row, mask_text
 )
 def test_an_account_keeps_only_what_recognises_it(value: str | None, masked: str):
     assert mask_account(value) == masked
+
+
+@pytest.mark.parametrize(
+    ("txn_id", "masked"),
+    [
+        ("HDFC:50100098765432:2026-01-05:abc.2", "HDFC:••••5432:2026-01-05:abc.2"),
+        ("MT940:NL91ABNA0417164300:5/1:2", "MT940:••••4300:5/1:2"),
+        ("AXIS:-:2026-01-05:abc", "AXIS:••••:2026-01-05:abc"),
+        ("LEDGER:70001", "LEDGER:70001"),
+        ("YBL0a1b2c3d4e5f6", "YBL0a1b2c3d4e5f6"),
+        ("", ""),
+    ],
+)
+def test_an_id_made_of_an_account_does_not_tell_it(txn_id: str, masked: str):
+    assert mask_id(txn_id) == masked
 
 
 def test_a_text_loses_whatever_looks_like_an_account():

@@ -36,6 +36,7 @@ _REFUSALS: Final = (
     UploadTooLargeError,
 )
 _LOOK_SECONDS: Final = 0.5
+_FATES: Final = ("inserted", "duplicate", "conflicting", "rejected")
 _FORMS: Final = (
     "Give --tenant SLUG --source SOURCE FILE… to load files, or SLUG FILE to copy one."
 )
@@ -189,8 +190,13 @@ def _told(job: Job) -> dict[str, Any]:
 
 
 def _standing(job: Job) -> str:
-    is_quarantined = (job.result or {}).get("quarantined", False)
-    return f"{job.state}, the file is in quarantine" if is_quarantined else job.state
+    result = job.result or {}
+    if result.get("quarantined", False):
+        return f"{job.state}, the file is in quarantine: see manage.py file ls"
+    if "inserted" not in result:
+        return job.state
+    became = [f"{result[name]:,} {name}" for name in _FATES if result[name]]
+    return f"{job.state}: {result['rows']:,} rows, {', '.join(became) or 'none new'}"
 
 
 def _failures(jobs: list[Job]) -> str:

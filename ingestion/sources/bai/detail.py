@@ -240,15 +240,38 @@ def _flags(detail: Detail, amount: int) -> tuple[Flag, ...]:
     flags = []
     if not amount:
         flags.append(Flag("amount", Reason.ZERO_AMOUNT, visible(detail.amount_text)))
-    is_unclear = detail.funds_type == "D" and (
-        small_number(detail.availability[0]) is None
-    )
-    if is_unclear or detail.is_short or detail.funds_type not in FUNDS_TYPES:
+    is_clear = detail.funds_type in FUNDS_TYPES and not detail.is_short
+    if not (is_clear and _is_available(detail)):
         funds = visible(detail.funds_type)
         flags.append(Flag("funds_type", Reason.MALFORMED_FIELD, funds))
     if detail.is_wrapped:
         flags.append(Flag("text", Reason.OUTSIDE_FIELD, visible(detail.text)))
     return tuple(flags)
+
+
+def _is_available(detail: Detail) -> bool:
+    """Return whether the availability is made of numbers, and of a day that exists.
+
+    If it is not, fields behind it may have been taken for a part of it.
+    """
+    told = detail.availability
+    if detail.funds_type == "V":
+        day, hour = told
+        is_hour = not hour or (len(hour) == 4 and small_number(hour) is not None)
+        return is_hour and _is_day(day)
+    if detail.funds_type == "D" and small_number(told[0]) is None:
+        return False
+    return all(not text or _AMOUNT.fullmatch(text) for text in told)
+
+
+def _is_day(text: str) -> bool:
+    if len(text) != 6 or small_number(text) is None:
+        return False
+    try:
+        booking.short_day("availability", text)
+    except FieldError:
+        return False
+    return True
 
 
 def _raw(place: Place, detail: Detail) -> str:

@@ -99,7 +99,9 @@ class Dates:
         #: Days come again and again in a file; how many are kept is bounded.
         self._known: dict[str, tuple[date, datetime]] = {}
 
-    def moment(self, column: str, text: str, clock: str = "") -> tuple[date, datetime]:
+    def moment(
+        self, column: str, text: str, clock: str = "", clock_column: str = ""
+    ) -> tuple[date, datetime]:
         """Return the day as written and the moment in UTC; raises FieldError.
 
         A day without a time of day is its first moment.
@@ -108,7 +110,7 @@ class Dates:
             return known
         day, at, offset = self._parsed(column, text)
         if clock:
-            at, offset = self._beside(column, at, offset, clock)
+            at, offset = self._beside(clock_column or column, at, offset, clock)
         found = day, self._in_utc(column, text, datetime.combine(day, at), offset)
         if not clock and at == time():
             if len(self._known) > 1000:

@@ -6,8 +6,9 @@ What is found is kept as text in a short list, which travels in the reader's sta
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from ingestion.sources.base import FieldError
@@ -22,7 +23,17 @@ COUNTS: Final = frozenset({"row_count", "debit_count", "credit_count"})
 BALANCES: Final = frozenset({"opening", "closing"})
 UNSIGNED: Final = frozenset({"debit_sum", "credit_sum"})
 
-_ACCOUNT: Final = re.compile("[0-9A-Za-z*]{4,34}")
+#: A number, masked or whole, that separators may divide. A date is none.
+_NUMBER: Final = re.compile("[0-9A-Za-z*]+(?:[-/.][0-9A-Za-z*]+)*")
+_DATE: Final = re.compile("[0-9]{1,4}([-/.])(?:[0-9]{1,2}|[A-Za-z]{3})\\1[0-9]{2,4}")
+#: Numbers are written in groups of that many, each group a word.
+_GROUP: Final = re.compile("[0-9Xx*]{2,6}")
+_IBAN_BEGINS: Final = re.compile("[A-Z]{2}[0-9]{2}")
+_IBAN_GROUP: Final = re.compile("[0-9A-Z]{1,4}")
+#: What spreadsheets and banks put around a number, so that it stays one.
+_AROUND: Final = "()[],;:.'\"_-"
+_DIVIDERS: Final = re.compile("[-/.]")
+_ACCOUNT_CHARS: Final = range(4, 35)
 _COUNT: Final = re.compile("[0-9]{1,3}(?:,[0-9]{2,3})+|[0-9]+")
 _SEPARATOR: Final = re.compile("[*=_+-]+")
 
@@ -166,8 +177,7 @@ class Notes:
         """Return the value in a text in its one form, blank without one."""
         words = text[:MAX_CHARS].strip(" \t:=").split()
         if label == "account":
-            found = _ACCOUNT.findall(" ".join(words))
-            return next((a for a in found if any(map(str.isdigit, a))), "")
+            return account_in(words)
         if label in COUNTS:
             return next((_plain(w) for w in words if _COUNT.fullmatch(w)), "")
         money = self._amount(words)
@@ -191,6 +201,27 @@ class Notes:
             return read_money("", text, dialect.currency, dialect.decimal)
         except FieldError:
             return None
+
+
+def account_in(words: Sequence[str]) -> str:
+    """Return the first account number among words, whole and in one piece, or "".
+
+    `9170-1001-2345`, `0004 0112 3456` and `XXXX XXXX 1234` are one number each: cut at
+    a separator, the accounts of a bank would all be one.
+    """
+    for place, word in enumerate(words):
+        number = word.strip(_AROUND)
+        if not _NUMBER.fullmatch(number) or _DATE.fullmatch(number):
+            continue
+        is_iban = _IBAN_BEGINS.fullmatch(number)
+        group = _IBAN_GROUP if is_iban else _GROUP
+        more: Iterable[str] = ()
+        if is_iban or _GROUP.fullmatch(number):
+            more = takewhile(group.fullmatch, words[place + 1 :])
+        account = _DIVIDERS.sub("", "".join([number, *more]))
+        if len(account) in _ACCOUNT_CHARS and any(map(str.isdigit, account)):
+            return account
+    return ""
 
 
 def _plain(count: str) -> str:

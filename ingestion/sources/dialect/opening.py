@@ -159,7 +159,8 @@ def _bounded(layout: Layout) -> Layout:
 
 def _no_header(dialect: Dialect, head: Sequence[tuple[bytes, int]]) -> SourceError:
     first = next((raw for raw, _ in head if raw.strip()), b"")
-    if not first:
+    is_whole = len(head) < dialect.search_lines
+    if not first and is_whole:
         return SourceError(
             FileFault.EMPTY_FILE, "The file has only blank lines; export it again."
         )
@@ -171,8 +172,8 @@ def _no_header(dialect: Dialect, head: Sequence[tuple[bytes, int]]) -> SourceErr
     )
     return SourceError(
         FileFault.WRONG_HEADER,
-        f"None of the first {dialect.search_lines} lines {wanted}; the first is: "
-        f"{shown}",
+        f"None of the first {dialect.search_lines} lines {wanted}; "
+        + (f"the first is: {shown}" if shown else "they are blank."),
     )
 
 

@@ -73,7 +73,10 @@ class RowReader:
         texts = [*map(str.strip, cells), ""]  # a column the file lacks is blank
         ident = self._id(texts)
         day, instant = self.dates.moment(
-            self._layout.name("date"), texts[at["date"]], texts[at["time"]]
+            self._layout.name("date"),
+            texts[at["date"]],
+            texts[at["time"]],
+            self._layout.name("time"),
         )
         currency = self._currency(texts[at["currency"]])
         amount, direction = self.sides.read(texts, currency)

@@ -13,7 +13,7 @@ from ingestion.sources.dialect.reading import DialectReading
 from ingestion.sources.header import noted
 
 #: Another one wherever the same dialect reads the same bytes otherwise than before.
-_ENGINE: Final = "2"
+_ENGINE: Final = "3"
 
 
 def source_of(dialect: Dialect) -> Source:

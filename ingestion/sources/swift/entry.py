@@ -47,7 +47,9 @@ class StatementLine(tags.Statement):
 
 
 _LINE = StatementLine().re
-_AMOUNT_GOES_ON = re.compile(r"[ ]?[0-9.,'+-]+")
+_REFERENCE_BEGINS = "//"
+#: What seems to be meant as the amount: all up to a type of a transaction.
+_UPTO_TYPE = re.compile(r".*?(?=[NSF][A-Z][A-Z0-9]{2}|//|$)", re.MULTILINE)
 _CODEWORD = re.compile(r"/[A-Z]{4}/")
 _MAX_REFERENCE = 16
 _MOST_CHARS = 200
@@ -107,8 +109,11 @@ def parse_line(text: str) -> Line:
     if not match:
         raise FieldError(":61:", Reason.MALFORMED_FIELD, visible(text))
     value, entry, mark, funds, amount, kind, rest, supplement = match.groups("")
-    if not kind and (on := _AMOUNT_GOES_ON.match(rest)):
-        raise FieldError("amount", Reason.INVALID_AMOUNT, visible(amount + on[0]))
+    if not kind and rest and not rest.startswith(_REFERENCE_BEGINS):
+        # What stands there may as well belong to the amount.
+        shown = _UPTO_TYPE.match(match.string, match.start("amount"))
+        text = shown[0] if shown else amount
+        raise FieldError("amount", Reason.INVALID_AMOUNT, visible(text))
     if not kind and not rest:
         # Cut off, and nobody knows how many digits of the amount with it.
         raise FieldError(":61:", Reason.MALFORMED_FIELD, visible(text))

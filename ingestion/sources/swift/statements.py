@@ -390,7 +390,8 @@ def _texts(unit: Unit) -> dict[str, str]:
 def _check_text(unit: Unit, texts: Mapping[str, str]) -> None:
     """Refuse texts that cannot be kept; raises FieldError."""
     if unit.is_cut:
-        raise FieldError(":61:", Reason.FIELD_TOO_LONG, visible(texts["61"]))
+        tag, text = max(texts.items(), key=lambda one: len(one[1]))
+        raise FieldError(f":{tag}:", Reason.FIELD_TOO_LONG, visible(text))
     if "\0" in texts["86"] or "\0" in texts["61"] or "\0" in texts["NS"]:
         tag, text = next(one for one in texts.items() if "\0" in one[1])
         raise FieldError(f":{tag}:", Reason.NUL_BYTE, visible(text))
