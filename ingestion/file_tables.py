@@ -63,7 +63,7 @@ def statements_table(file: IngestedFile) -> str:
         [statement_cells(row) for row in statements_of(file, most=MOST_SHOWN)],
         numbers=(2, 3, 4, 5, 6, 9),
         total=file.statement_count,
-        empty="It has no statements.",
+        empty=_not_yet(file) or "It has no statements.",
     )
 
 
