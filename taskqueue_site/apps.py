@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin_apps
+from django.contrib.staticfiles import apps as static_apps
 
 
 class SiteConfig(AppConfig):
@@ -20,3 +21,14 @@ class AdminConfig(admin_apps.AdminConfig):
 
     default = False
     default_site = "taskqueue_site.site.Site"
+
+
+class StaticFilesConfig(static_apps.StaticFilesConfig):
+    """Static files without those of pages that the product does not have."""
+
+    default = False
+    ignore_patterns = [
+        *static_apps.StaticFilesConfig.ignore_patterns,
+        "redoc",
+        "rest_framework",
+    ]

@@ -64,7 +64,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
+    "taskqueue_site.apps.StaticFilesConfig",
     "django.contrib.postgres",
     "rest_framework",
     "drf_spectacular",

@@ -98,6 +98,12 @@ def check_the_sources(output: str) -> None:
     assert found == {}
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one user, who starts the product again and again."""
+    return tmp_path_factory.mktemp("user") / "data"
+
+
 @contextmanager
 def up(data: Path) -> Iterator[subprocess.Popen[str]]:
     """Run `make up` in a group of its own, as a terminal does."""
@@ -113,8 +119,7 @@ def up(data: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def test_the_printed_call_works_as_it_is(tmp_path: Path):
-    data = tmp_path / "data"
+def test_the_printed_call_works_as_it_is(data: Path):
     with up(data) as process:
         try:
             call = printed_call(process.stdout)
@@ -135,8 +140,7 @@ def test_the_printed_call_works_as_it_is(tmp_path: Path):
 
 # SIGTERM is how every test here ends its product.
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
-def test_no_way_to_end_it_leaves_the_stack_behind(tmp_path: Path, number: int):
-    data = tmp_path / "data"
+def test_no_way_to_end_it_leaves_the_stack_behind(data: Path, number: int):
     with up(data) as process:
         printed_call(process.stdout)
         assert processes_using(data) != []
