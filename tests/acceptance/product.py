@@ -55,7 +55,8 @@ class Product:
                 stderr=log,
                 env=self.environment,
                 start_new_session=in_group,
-                preexec_fn=follow_parent(signal.SIGTERM) if in_group else None,
+                # Whoever interrupts the tests stops their products too.
+                preexec_fn=follow_parent(signal.SIGTERM),
             )
         wait_for(lambda: f"ready http://127.0.0.1:{self.port}" in self.output(), 120)
 

@@ -214,9 +214,16 @@ def test_an_hour_that_a_zone_leaves_out_is_refused():
     assert moment == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 
 
+def test_a_year_before_any_transfer_is_damage():
+    dates = Dates(("DD/MM/YYYY",), "Asia/Kolkata")
+    assert dates.fits("01/01/1871")
+    assert not dates.fits("31/12/1870")
+    assert not dates.fits("01/01/0001")
+
+
 def test_what_is_kept_of_days_is_bounded():
     dates = Dates(("DD/MM/YYYY",), "Asia/Kolkata")
-    for year in range(1000, 9000):
+    for year in range(2000, 9000):
         assert dates.day("c", f"01/01/{year}").year == year
     assert len(dates._known) <= 1001
 

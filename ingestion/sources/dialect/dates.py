@@ -193,8 +193,13 @@ class _Form:
             day = date(_year(parts["year"]), _month(parts["month"]), int(parts["day"]))
         except (ValueError, KeyError):
             return None
+        if day.year < _FIRST_YEAR:
+            return None
         return day, at, match[9] or ""
 
+
+#: Before, there was no transfer by wire: what says so is damaged.
+_FIRST_YEAR: Final = 1871
 
 _DIVIDED: Final = {
     "DD": "([0-9]{1,2})",
