@@ -20,9 +20,10 @@ from django.utils import timezone
 from ingestion import services, storage
 from ingestion.loader import Counts
 from ingestion.models import IngestedFile
-from jobs import handlers, ledger
+from jobs import fencing, handlers, ledger
 from jobs.handlers import Checkpoint
 from jobs.models import Job
+from jobs.statements import bound_pauses
 from tenants.acting import acting
 from tenants.scoping import tenant_scope
 from tests import totals_source
@@ -97,6 +98,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Non
     folder = FileSystemStorage(location=tmp_path)
     monkeypatch.setattr(storage, "storages", {"default": folder})
     settings.INGEST_CHUNK_ROWS = 4
+    # The server ends a frozen loader after a minute, for which others wait.
+    monkeypatch.setattr(fencing, "bound_pauses", lambda **_: bound_pauses(seconds=1))
     add_worker("shared", 10)
 
 
