@@ -1,0 +1,132 @@
+"""The passes of a profile's rules over the open rows of a run.
+
+A pass finds in one statement which rows its rule would match; of pairs it takes the
+nearest first (`matching.nearest_first`). A match is known by the least transaction of
+our side in it.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Final
+
+from django.db import connection
+
+from reconciliation.fragments import (
+    SET_BASED,
+    days_between,
+    due,
+    ordinal,
+    tolerance,
+    values_of,
+)
+from reconciliation.matching import (
+    MOST_OF_A_KEY,
+    Rule,
+    Shape,
+    Terms,
+    nearest_first,
+)
+
+_WRITTEN_AT_ONCE: Final = 10_000
+
+_FREE: Final = """
+    SELECT o.*, count(*) FILTER (WHERE o.side = 'I') OVER same_key AS ours,
+           count(*) FILTER (WHERE o.side = 'E') OVER same_key AS theirs
+    FROM reconciliation_openrow o
+    WHERE o.run_id = %(run)s AND o.match IS NULL AND o.{key} IS NOT NULL
+    WINDOW same_key AS (PARTITION BY o.{key})
+"""
+_PAIRS: Final = f"""
+WITH free AS ({_FREE})
+SELECT i.transaction_id, e.transaction_id
+FROM free i JOIN free e ON e.{{key}} = i.{{key}} AND e.currency = i.currency
+    AND e.status = i.status
+WHERE i.side = 'I' AND e.side = 'E' AND i.status <> 'PENDING'
+  AND GREATEST(i.ours, i.theirs) <= %(most)s
+  AND abs({{due}} - e.amount) <= {tolerance("i.amount")} AND {{days}} <= %(days)s
+ORDER BY abs({{due}} - e.amount),
+         GREATEST(i.at - e.at, e.at - i.at), i.transaction_id, e.transaction_id
+"""  # noqa: S608 - constants
+_WRITE: Final = """
+UPDATE reconciliation_openrow o SET rule = %(place)s, match = p.match
+FROM (SELECT unnest(%(ours)s::bigint[]) AS row, unnest(%(ours)s::bigint[]) AS match
+      UNION ALL
+      SELECT unnest(%(theirs)s::bigint[]), unnest(%(ours)s::bigint[])) AS p
+WHERE o.run_id = %(run)s AND o.transaction_id = p.row
+"""
+# Days count between any row of one side and any of the other.
+_SUMS: Final = f"""
+WITH free AS ({_FREE}), summed AS (
+    SELECT {{key}} AS key, min(transaction_id) FILTER (WHERE side = 'I') AS match,
+           abs(sum(signed) FILTER (WHERE side = 'I')) AS ours_amount,
+           abs(sum(signed) FILTER (WHERE side = 'E')) AS theirs_amount,
+           GREATEST(max(number) FILTER (WHERE side = 'I')
+                        - min(number) FILTER (WHERE side = 'E'),
+                    max(number) FILTER (WHERE side = 'E')
+                        - min(number) FILTER (WHERE side = 'I')) AS days
+    FROM (SELECT *, {{number}} AS number,
+                 CASE direction WHEN 'C' THEN amount ELSE -amount END AS signed
+          FROM free) AS free
+    WHERE {{one}} = 1 AND {{many}} BETWEEN 2 AND %(most)s
+    GROUP BY {{key}}
+    HAVING min(currency) = max(currency) AND min(status) = max(status)
+       AND min(status) <> 'PENDING'
+)
+UPDATE reconciliation_openrow o SET rule = %(place)s, match = s.match
+FROM summed s
+WHERE o.run_id = %(run)s AND o.match IS NULL AND o.{{key}} = s.key
+  AND abs({{due}} - s.theirs_amount) <= {tolerance("s.ours_amount")}
+  AND s.days <= %(days)s
+"""  # noqa: S608 - constants
+
+
+def apply_rules(run_id: int, terms: Terms) -> None:
+    """Match the open rows of a run, rule by rule."""
+    for place, rule in enumerate(terms.rules, start=1):
+        values = {
+            **values_of(rule, terms),
+            "run": run_id,
+            "place": place,
+            "most": MOST_OF_A_KEY,
+        }
+        if rule.shape is Shape.ONE_TO_ONE:
+            _match_pairs(rule, terms, values)
+        else:
+            _match_sums(rule, terms, values)
+
+
+def _match_pairs(rule: Rule, terms: Terms, values: dict[str, Any]) -> None:
+    statement = _PAIRS.format(
+        key=rule.key.value,
+        due=due("i.amount", rule, terms),
+        days=days_between("i.day", "e.day", rule),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(SET_BASED)
+        cursor.execute(statement, values)
+        chosen = nearest_first(cursor.fetchall())
+    with connection.cursor() as cursor:
+        for pairs in _pieces(chosen):
+            ours, theirs = (list(column) for column in zip(*pairs, strict=True))
+            cursor.execute(_WRITE, {**values, "ours": ours, "theirs": theirs})
+
+
+def _pieces(pairs: Iterator[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    while piece := list(islice(pairs, _WRITTEN_AT_ONCE)):
+        yield piece
+
+
+def _match_sums(rule: Rule, terms: Terms, values: dict[str, Any]) -> None:
+    one, many = "ours", "theirs"
+    if rule.shape is Shape.MANY_TO_ONE:
+        one, many = many, one
+    statement = _SUMS.format(
+        key=rule.key.value,
+        one=one,
+        many=many,
+        number=ordinal("day", rule),
+        due=due("s.ours_amount", rule, terms),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(SET_BASED)
+        cursor.execute(statement, values)
