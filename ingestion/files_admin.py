@@ -49,10 +49,8 @@ from tenants.wording import age
 
 #: What it takes to download the original; the rest takes the right to see rows.
 _RIGHTS: Final = {ORIGINAL: "ingestion.download_ingestedfile"}
-#: Counts of rows that are loaded.
-_LOADED: Final = (
-    *("rows", "inserted", "duplicate", "conflicting", "rejected", "flagged"),
-)
+#: Of a file in quarantine nothing is counted but these.
+_ALWAYS_COUNTED: Final = ("fault_count",)
 #: Files whose job has no way to go.
 _ENDED: Final = ("loaded", "quarantined", "failed")
 _TONES: Final = {
@@ -71,7 +69,8 @@ def _count(
     @admin.display(description=title)
     def column(_: Any, file: IngestedFile) -> str:
         count = getattr(file, field)
-        if field in _LOADED and file.state == IngestedFile.State.QUARANTINED:
+        is_quarantined = file.state == IngestedFile.State.QUARANTINED
+        if is_quarantined and field not in _ALWAYS_COUNTED:
             return "–"
         if is_bad and count:
             return format_html('<span class="dtq-bad">{}</span>', f"{count:,}")
