@@ -7,7 +7,25 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from reconciliation.mismatch_models import MismatchEvent, Reconciliation
+from reconciliation.schedule_models import Report, Schedule, Slot
 from tenants.scoping import TenantOwned
+
+__all__ = [
+    "FileDay",
+    "Finding",
+    "Match",
+    "MatchRow",
+    "MatchRule",
+    "MismatchEvent",
+    "OpenRow",
+    "Profile",
+    "Reconciliation",
+    "Report",
+    "Run",
+    "Schedule",
+    "Slot",
+]
 
 
 class Profile(TenantOwned):
@@ -30,12 +48,36 @@ class Profile(TenantOwned):
         max_digits=18, decimal_places=2, default=0, db_default=0
     )
     stale_after_hours = models.PositiveIntegerField(default=48, db_default=48)
+    closes_up_to = models.DecimalField(
+        max_digits=18,
+        decimal_places=2,
+        default=0,
+        db_default=0,
+        help_text="Amounts that are no further apart are resolved as rounding.",
+    )
+    closes_fees = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Whether what the fee explains exactly is resolved by itself.",
+    )
+    needs_approval = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Whether somebody else has to approve what a person resolved.",
+    )
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta(TenantOwned.Meta):
+        permissions: ClassVar = [
+            ("run_profile", "Can run reconciliations and schedules at once"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["tenant", "name"], name="reconciliation_profile_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(closes_up_to__gte=0, fee_percent__gte=0, fee_fixed__gte=0),
+                name="reconciliation_profile_amounts",
             ),
             models.CheckConstraint(
                 condition=~Q(internal_sources__overlap=F("external_sources")),
@@ -100,6 +142,12 @@ class Run(TenantOwned):
         DONE = "done"
         FAILED = "failed"
 
+    class Mode(models.TextChoices):
+        #: Every reference of the period.
+        FULL = "full"
+        #: References of files that came since the period was last looked at.
+        CHANGES = "changes"
+
     id = models.BigAutoField(primary_key=True)
     profile = models.ForeignKey(
         Profile,
@@ -124,7 +172,22 @@ class Run(TenantOwned):
     file_ids = ArrayField(models.BigIntegerField())
     #: The profile's rules and settings that it goes by.
     terms = models.JSONField()
-    is_dry = models.BooleanField(default=False, db_default=False)
+    is_dry = models.BooleanField(
+        default=False, db_default=False, help_text="Whether it only counts."
+    )
+    mode = models.TextField(
+        choices=Mode.choices, default=Mode.FULL, db_default=Mode.FULL
+    )
+    #: The latest run before it whose findings stand: it looks at what came since.
+    previous = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
     state = models.TextField(choices=State.choices, default=State.RUNNING)
     counts = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=Now())
@@ -163,17 +226,20 @@ class OpenRow(TenantOwned):
     transaction_id = models.BigIntegerField()
     txn_id = models.TextField()
     side = models.CharField(max_length=1)
-    key = models.TextField(null=True, blank=True)  # noqa: DJ001 - NULL: it has none
-    reference_id = models.TextField(null=True, blank=True)  # noqa: DJ001
+    key = models.TextField(null=True, blank=True)
+    reference_id = models.TextField(null=True, blank=True)
     source_txn_id = models.TextField()
-    account_id = models.TextField(null=True, blank=True)  # noqa: DJ001
+    account_id = models.TextField(null=True, blank=True)
     amount = models.DecimalField(max_digits=18, decimal_places=2)
     currency = models.TextField()
     direction = models.TextField()
     status = models.TextField()
     at = models.DateTimeField()
     day = models.DateField()
-    #: The place of the rule that matched it, and the least transaction of the match.
+    #: Whether a person took it out of a match: no rule touches it then.
+    is_held = models.BooleanField(default=False, db_default=False)
+    #: The place of the rule that matched it, 0 for a match that stood before, and the
+    #: least transaction of our side in the match.
     rule = models.PositiveIntegerField(null=True, blank=True)
     match = models.BigIntegerField(null=True, blank=True)
 
@@ -189,53 +255,141 @@ class OpenRow(TenantOwned):
         return f"{self.txn_id} in run {self.run_id}"
 
 
-class Reconciliation(TenantOwned):
-    """A disagreement between an internal transaction and an external one."""
-
-    class MismatchType(models.TextChoices):
-        MISSING_INTERNAL = "missing_internal"
-        MISSING_EXTERNAL = "missing_external"
-        AMOUNT = "amount"
-        CURRENCY = "currency"
-        STATUS = "status"
-        DATE = "date"
-        DUPLICATE = "duplicate"
-        AMBIGUOUS = "ambiguous"
-        FEE = "fee"
-        STALE_PENDING = "stale_pending"
-        STATEMENT_BALANCE = "statement_balance"
-        FILE_GAP = "file_gap"
+class Finding(TenantOwned):
+    """A mismatch as a run told it, until it is among the profile's mismatches."""
 
     id = models.BigAutoField(primary_key=True)
-    internal_txn_id = models.TextField(null=True, blank=True)  # noqa: DJ001
-    external_txn_id = models.TextField(null=True, blank=True)  # noqa: DJ001
-    mismatch_type = models.TextField(choices=MismatchType.choices)
-    notes = models.TextField(blank=True, default="", db_default="")
+    run = models.ForeignKey(
+        Run,
+        on_delete=models.CASCADE,
+        related_name="findings",
+        db_constraint=False,
+        db_index=False,
+    )
+    mismatch_type = models.TextField()
+    key = models.TextField(null=True, blank=True)
+    internal_id = models.BigIntegerField(null=True, blank=True)
+    external_id = models.BigIntegerField(null=True, blank=True)
+    notes = models.TextField()
+
+    class Meta(TenantOwned.Meta):
+        indexes: ClassVar = [models.Index(fields=["run", "key"], name="finding_key")]
+
+    def __str__(self) -> str:
+        return f"{self.mismatch_type} in run {self.run_id}"
+
+
+class Match(TenantOwned):
+    """Rows that belong together by other than the primary key, or as a person said.
+
+    What the rules say of rows with one primary key is not kept: the rows say it again.
+    """
+
+    class State(models.TextChoices):
+        #: A rule thinks so; a person has to say.
+        SUGGESTED = "suggested"
+        CONFIRMED = "confirmed"
+        #: A person said no: its rows are held, and only a person matches them again.
+        UNDONE = "undone"
+
+    id = models.BigAutoField(primary_key=True)
+    profile = models.ForeignKey(
+        Profile,
+        on_delete=models.PROTECT,
+        related_name="matches",
+        db_constraint=False,
+        db_index=False,
+    )
+    #: Null if it was made by hand.
+    run = models.ForeignKey(
+        Run,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="matches",
+        db_constraint=False,
+        db_index=False,
+    )
+    rule = models.PositiveIntegerField(null=True, blank=True, help_text="Its place.")
+    state = models.TextField(choices=State.choices)
+    #: Who confirmed or undid it last, and why; empty for a rule.
+    decided_by = models.TextField(blank=True, default="", db_default="")
+    decided_at = models.DateTimeField(null=True, blank=True)
+    note = models.TextField(blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta(TenantOwned.Meta):
-        db_table = "reconciliations"
-        constraints: ClassVar = [
-            models.CheckConstraint(
-                condition=Q(
-                    mismatch_type__in=[
-                        "missing_internal",
-                        "missing_external",
-                        "amount",
-                        "currency",
-                        "status",
-                        "date",
-                        "duplicate",
-                        "ambiguous",
-                        "fee",
-                        "stale_pending",
-                        "statement_balance",
-                        "file_gap",
-                    ]
-                ),
-                name="reconciliation_mismatch_type",
-            ),
+        indexes: ClassVar = [
+            models.Index(F("profile"), "state", F("id").desc(), name="match_by_state"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.mismatch_type}: {self.internal_txn_id or self.external_txn_id}"
+        return f"match {self.pk} of profile {self.profile_id}"
+
+
+class MatchRow(TenantOwned):
+    """A transaction of a match."""
+
+    id = models.BigAutoField(primary_key=True)
+    match = models.ForeignKey(
+        Match,
+        on_delete=models.CASCADE,
+        related_name="rows",
+        db_constraint=False,
+    )
+    profile_id = models.BigIntegerField()
+    transaction_id = models.BigIntegerField()
+    txn_id = models.TextField()
+    side = models.CharField(max_length=1)
+    key = models.TextField(null=True, blank=True)
+    #: Whether the match is confirmed: then the row is in no other.
+    is_live = models.BooleanField()
+
+    class Meta(TenantOwned.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["profile_id", "transaction_id"],
+                condition=Q(is_live=True),
+                name="transaction_matched_once",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["profile_id", "key"], name="match_row_key"),
+            models.Index(fields=["profile_id", "transaction_id"], name="match_row"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.txn_id} in match {self.match_id}"
+
+
+class FileDay(TenantOwned):
+    """What a file brought of one day, as a profile tells days; written once."""
+
+    id = models.BigAutoField(primary_key=True)
+    profile = models.ForeignKey(
+        Profile,
+        on_delete=models.CASCADE,
+        related_name="file_days",
+        db_constraint=False,
+        db_index=False,
+    )
+    file_id = models.BigIntegerField()
+    day = models.DateField()
+    side = models.CharField(max_length=1)
+    currency = models.TextField()
+    rows = models.BigIntegerField()
+    amount = models.DecimalField(max_digits=24, decimal_places=2)
+
+    class Meta(TenantOwned.Meta):
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["profile", "file_id", "day", "side", "currency"],
+                name="file_day_once",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["profile", "day"], name="file_day_in_order"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} of file {self.file_id}"
