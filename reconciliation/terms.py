@@ -1,0 +1,242 @@
+"""A profile's terms: as a run takes them, as JSON, and what is wrong with them.
+
+A run keeps its terms as JSON, so that what it found can be told by them later, whatever
+the profile says then.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import time, timedelta
+from decimal import Decimal
+from typing import Any, Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from reconciliation.matching import Fee, Key, Rule, Shape, Terms
+from reconciliation.models import MatchRule, Profile
+
+MOST_PERCENT: Final = 100
+MOST_DAYS: Final = 366
+
+_SWITCHES: Final = ("is_business_days", "is_less_fee", "is_confirmed")
+
+#: The field of the profile, or `rules`, `rules.1`, `rules.1.key`; and what is wrong.
+Fault = tuple[str, str]
+
+
+class NotARuleError(ValueError):
+    """What should be a rule as JSON is none."""
+
+
+def rules_of(profile: Profile) -> tuple[Rule, ...]:
+    """Return the rules of a profile in the order of their places."""
+    return tuple(rule_of(row) for row in profile.rules.order_by("place"))
+
+
+def rule_of(row: MatchRule) -> Rule:
+    """Return the rule that a row says."""
+    return Rule(
+        key=Key(row.key),
+        shape=Shape(row.shape),
+        amount=Decimal(row.amount),
+        percent=Decimal(row.percent),
+        days=row.days,
+        is_business_days=row.is_business_days,
+        is_less_fee=row.is_less_fee,
+        is_confirmed=row.is_confirmed,
+    )
+
+
+def terms_of(profile: Profile, rules: Sequence[Rule] | None = None) -> Terms:
+    """Return what a run of the profile goes by, with other rules if they are given.
+
+    The profile has no faults: its zone is one.
+    """
+    fee = Fee(percent=Decimal(profile.fee_percent), fixed=Decimal(profile.fee_fixed))
+    return Terms(
+        internal=tuple(profile.internal_sources),
+        external=tuple(profile.external_sources),
+        rules=rules_of(profile) if rules is None else tuple(rules),
+        zone=ZoneInfo(profile.time_zone),
+        cutoff=_time(profile.cutoff),
+        fee=fee if fee != Fee() else None,
+        stale_after=timedelta(hours=profile.stale_after_hours),
+    )
+
+
+def _time(value: time | str) -> time:
+    """Return a time; a row that was just made has its default as text."""
+    return value if isinstance(value, time) else time.fromisoformat(value)
+
+
+# --- JSON -----------------------------------------------------------------------------
+
+
+def terms_json(terms: Terms) -> dict[str, Any]:
+    """Return terms as JSON; amounts are text, so that nothing is rounded."""
+    fee = terms.fee
+    return {
+        "internal": list(terms.internal),
+        "external": list(terms.external),
+        "rules": [rule_json(rule) for rule in terms.rules],
+        "zone": terms.zone.key,
+        "cutoff": terms.cutoff.isoformat(),
+        "fee": fee and {"percent": str(fee.percent), "fixed": str(fee.fixed)},
+        "stale_after_seconds": terms.stale_after // timedelta(seconds=1),
+    }
+
+
+def terms_from_json(said: Mapping[str, Any]) -> Terms:
+    """Return the terms of which `terms_json` made this."""
+    fee = said["fee"]
+    return Terms(
+        internal=tuple(said["internal"]),
+        external=tuple(said["external"]),
+        rules=tuple(rule_from_json(rule) for rule in said["rules"]),
+        zone=ZoneInfo(said["zone"]),
+        cutoff=time.fromisoformat(said["cutoff"]),
+        fee=fee and Fee(percent=Decimal(fee["percent"]), fixed=Decimal(fee["fixed"])),
+        stale_after=timedelta(seconds=said["stale_after_seconds"]),
+    )
+
+
+def rule_json(rule: Rule) -> dict[str, Any]:
+    """Return a rule as JSON."""
+    return {
+        "key": rule.key.value,
+        "shape": rule.shape.value,
+        "amount": str(rule.amount),
+        "percent": str(rule.percent),
+        "days": rule.days,
+        "is_business_days": rule.is_business_days,
+        "is_less_fee": rule.is_less_fee,
+        "is_confirmed": rule.is_confirmed,
+    }
+
+
+def rule_from_json(said: Mapping[str, Any]) -> Rule:
+    """Return the rule of which `rule_json` made this.
+
+    Raises NotARuleError for anything else.
+    """
+    try:
+        rule = Rule(
+            key=Key(said["key"]),
+            shape=Shape(said["shape"]),
+            amount=Decimal(said["amount"]),
+            percent=Decimal(said["percent"]),
+            days=int(said["days"]),
+            **{name: said[name] for name in _SWITCHES},
+        )
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise NotARuleError(f"This is not a rule: {said!r}.") from error
+    is_bounded = rule.amount.is_finite() and rule.percent.is_finite()
+    if not is_bounded or not all(isinstance(said[name], bool) for name in _SWITCHES):
+        raise NotARuleError(f"This is not a rule: {said!r}.")
+    return rule
+
+
+# --- Faults ---------------------------------------------------------------------------
+
+
+def faults_of(
+    profile: Profile, rules: Sequence[Rule], *, known: Collection[str]
+) -> list[Fault]:
+    """Return what is wrong with a profile that has these rules.
+
+    `known` are the names of all sources of the tenant (ingestion.profiles).
+    """
+    has_fee = bool(profile.fee_percent or profile.fee_fixed)
+    return [
+        *_faults_of_sources(profile, known),
+        *_faults_of_settings(profile),
+        *_faults_of_rules(rules, has_fee=has_fee),
+    ]
+
+
+def _faults_of_sources(profile: Profile, known: Collection[str]) -> Iterator[Fault]:
+    sides = {
+        "internal_sources": profile.internal_sources or [],
+        "external_sources": profile.external_sources or [],
+    }
+    for field, names in sides.items():
+        if not names:
+            yield field, "Choose one source at least."
+        for name in sorted(set(names) - set(known)):
+            yield field, f"The tenant has no source {name}."
+    for name in sorted(set.intersection(*map(set, sides.values()))):
+        yield "external_sources", f"{name} is on both sides: a source is on one."
+
+
+def _faults_of_settings(profile: Profile) -> Iterator[Fault]:
+    if profile.time_zone not in available_timezones():
+        yield "time_zone", f"There is no time zone {profile.time_zone}."
+    if profile.fee_percent > MOST_PERCENT:
+        yield "fee_percent", f"At most {MOST_PERCENT} percent."
+    for field in ("fee_percent", "fee_fixed", "closes_up_to"):
+        if getattr(profile, field) < 0:
+            yield field, "Not below zero."
+
+
+def _faults_of_rules(rules: Sequence[Rule], *, has_fee: bool) -> Iterator[Fault]:
+    if not rules:
+        yield "rules", "Add one rule at least."
+        return
+    yield from _faults_of_first(rules[0])
+    for place, rule in enumerate(rules, start=1):
+        for field, text in _faults_of_rule(rule, has_fee=has_fee):
+            yield f"rules.{place}.{field}", text
+        for earlier, other in enumerate(rules[: place - 1], start=1):
+            if _takes_all_of(other, rule, is_next=earlier + 1 == place):
+                text = f"rule {place} can match nothing that rule {earlier} has not"
+                yield f"rules.{place}", text
+                break
+
+
+def _faults_of_first(rule: Rule) -> Iterator[Fault]:
+    """Yield why a rule cannot be the one by whose key the rest is told."""
+    if rule.shape is not Shape.ONE_TO_ONE:
+        yield "rules.1.shape", "The first rule is one to one."
+    if rule.key is Key.ACCOUNT:
+        yield "rules.1.key", "The first rule goes by a reference or the bank's id."
+    if not rule.is_confirmed:
+        yield "rules.1.is_confirmed", "Nobody has to confirm what the first rule says."
+    if rule.is_less_fee:
+        yield "rules.1.is_less_fee", "The first rule compares whole amounts."
+
+
+def _faults_of_rule(rule: Rule, *, has_fee: bool) -> Iterator[Fault]:
+    for field in ("amount", "percent", "days"):
+        if getattr(rule, field) < 0:
+            yield field, "Not below zero."
+    if rule.percent > MOST_PERCENT:
+        yield "percent", f"At most {MOST_PERCENT} percent."
+    if rule.days > MOST_DAYS:
+        yield "days", f"At most {MOST_DAYS} days."
+    if rule.is_less_fee and not has_fee:
+        yield "is_less_fee", "The profile has no fee: say it above."
+
+
+def _takes_all_of(earlier: Rule, later: Rule, *, is_next: bool) -> bool:
+    """Tell whether the earlier rule leaves nothing that the later one allows.
+
+    What is in between may take a row out of a sum, so that the rest adds up.
+    """
+    is_alike = (earlier.key, earlier.shape, earlier.is_less_fee) == (
+        later.key,
+        later.shape,
+        later.is_less_fee,
+    )
+    return (
+        is_alike
+        and (is_next or later.shape is Shape.ONE_TO_ONE)
+        and later.amount <= earlier.amount
+        and later.percent <= earlier.percent
+        and _most_days(later, as_in=earlier) <= earlier.days
+    )
+
+
+def _most_days(rule: Rule, *, as_in: Rule) -> int:
+    """Return how far apart a rule lets rows be, in the days of another one."""
+    if rule.is_business_days and not as_in.is_business_days:
+        # From a Saturday on: that weekend, and one more for each full week.
+        return rule.days + 2 * (rule.days // 5 + 1)
+    return rule.days
