@@ -5,3 +5,10 @@ from django.apps import AppConfig
 
 class ReconciliationConfig(AppConfig):
     name = "reconciliation"
+
+    def ready(self) -> None:
+        """Register the job kinds of reconciliation."""
+        from jobs import handlers
+        from reconciliation.handlers import RECONCILE
+
+        handlers.register(RECONCILE)

@@ -202,6 +202,11 @@ class Run(TenantOwned):
                 condition=Q(period_starts_at__lt=F("period_ends_at")),
                 name="run_of_a_period",
             ),
+            models.UniqueConstraint(
+                fields=["profile"],
+                condition=Q(state="running", is_dry=False),
+                name="run_of_a_profile_at_a_time",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -311,6 +316,8 @@ class Match(TenantOwned):
         db_index=False,
     )
     rule = models.PositiveIntegerField(null=True, blank=True, help_text="Its place.")
+    #: The least transaction of our side in it.
+    lead = models.BigIntegerField(null=True, blank=True)
     state = models.TextField(choices=State.choices)
     #: Who confirmed or undid it last, and why; empty for a rule.
     decided_by = models.TextField(blank=True, default="", db_default="")

@@ -5,7 +5,7 @@ nearest first (`matching.nearest_first`). A match is known by the least transact
 our side in it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -26,14 +26,17 @@ from reconciliation.matching import (
     Terms,
     nearest_first,
 )
+from reconciliation.scope import Range
 
+_READ_AT_ONCE: Final = 10_000
 _WRITTEN_AT_ONCE: Final = 10_000
 
 _FREE: Final = """
     SELECT o.*, count(*) FILTER (WHERE o.side = 'I') OVER same_key AS ours,
            count(*) FILTER (WHERE o.side = 'E') OVER same_key AS theirs
     FROM reconciliation_openrow o
-    WHERE o.run_id = %(run)s AND o.match IS NULL AND o.{key} IS NOT NULL
+    WHERE o.run_id = %(run)s AND o.match IS NULL AND NOT o.is_held
+      AND o.{key} IS NOT NULL AND {within}
     WINDOW same_key AS (PARTITION BY o.{key})
 """
 _PAIRS: Final = f"""
@@ -74,41 +77,60 @@ WITH free AS ({_FREE}), summed AS (
 )
 UPDATE reconciliation_openrow o SET rule = %(place)s, match = s.match
 FROM summed s
-WHERE o.run_id = %(run)s AND o.match IS NULL AND o.{{key}} = s.key
+WHERE o.run_id = %(run)s AND o.match IS NULL AND NOT o.is_held AND {{within}}
+  AND o.{{key}} = s.key
   AND abs({{due}} - s.theirs_amount) <= {tolerance("s.ours_amount")}
   AND s.days <= %(days)s
 """  # noqa: S608 - constants
 
 
-def apply_rules(run_id: int, terms: Terms) -> None:
-    """Match the open rows of a run, rule by rule."""
-    for place, rule in enumerate(terms.rules, start=1):
+def apply_rules(
+    run_id: int,
+    terms: Terms,
+    *,
+    places: Iterable[int] | None = None,
+    keys: Range | None = None,
+) -> None:
+    """Match the open rows of a run, rule by rule.
+
+    Only by the rules in these places, from 1, if they are given, which keep their
+    order; and only in a range of the primary key, for which rules of that key ask.
+    """
+    within = "true" if keys is None else keys.holds("o.key")
+    for place in places or range(1, len(terms.rules) + 1):
+        rule = terms.rules[place - 1]
         values = {
             **values_of(rule, terms),
+            **(Range() if keys is None else keys).bounds,
             "run": run_id,
             "place": place,
             "most": MOST_OF_A_KEY,
         }
-        if rule.shape is Shape.ONE_TO_ONE:
-            _match_pairs(rule, terms, values)
-        else:
-            _match_sums(rule, terms, values)
+        match = _match_pairs if rule.shape is Shape.ONE_TO_ONE else _match_sums
+        match(rule, terms, within, values)
 
 
-def _match_pairs(rule: Rule, terms: Terms, values: dict[str, Any]) -> None:
+def _match_pairs(rule: Rule, terms: Terms, within: str, values: dict[str, Any]) -> None:
     statement = _PAIRS.format(
         key=rule.key.value,
         due=due("i.amount", rule, terms),
         days=days_between("i.day", "e.day", rule),
+        within=within,
     )
-    with connection.cursor() as cursor:
+    with connection.cursor() as cursor, connection.chunked_cursor() as found:
         cursor.execute(SET_BASED)
-        cursor.execute(statement, values)
-        chosen = nearest_first(cursor.fetchall())
-    with connection.cursor() as cursor:
-        for pairs in _pieces(chosen):
+        # All of it is read, in the order of preference: a quick first row is no good.
+        cursor.execute("SET LOCAL cursor_tuple_fraction = 1")
+        found.execute(statement, values)
+        for pairs in _pieces(nearest_first(_rows(found))):
             ours, theirs = (list(column) for column in zip(*pairs, strict=True))
             cursor.execute(_WRITE, {**values, "ours": ours, "theirs": theirs})
+
+
+def _rows(found: Any) -> Iterator[tuple[int, int]]:
+    """Yield the rows of a cursor on the server; pairs may be more than rows by far."""
+    while rows := found.fetchmany(_READ_AT_ONCE):
+        yield from rows
 
 
 def _pieces(pairs: Iterator[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
@@ -116,7 +138,7 @@ def _pieces(pairs: Iterator[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]
         yield piece
 
 
-def _match_sums(rule: Rule, terms: Terms, values: dict[str, Any]) -> None:
+def _match_sums(rule: Rule, terms: Terms, within: str, values: dict[str, Any]) -> None:
     one, many = "ours", "theirs"
     if rule.shape is Shape.MANY_TO_ONE:
         one, many = many, one
@@ -126,6 +148,7 @@ def _match_sums(rule: Rule, terms: Terms, values: dict[str, Any]) -> None:
         many=many,
         number=ordinal("day", rule),
         due=due("s.ours_amount", rule, terms),
+        within=within,
     )
     with connection.cursor() as cursor:
         cursor.execute(SET_BASED)

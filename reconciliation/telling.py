@@ -18,11 +18,12 @@ from reconciliation.fragments import (
     values_of,
 )
 from reconciliation.matching import MOST_OF_A_KEY, Rule, Terms
+from reconciliation.scope import Range
 
 _OPEN: Final = """
     SELECT o.*, COALESCE('k' || o.key, 'r' || o.transaction_id) AS lot,
            o.match IS NULL AS is_free
-    FROM reconciliation_openrow o WHERE o.run_id = %(run)s
+    FROM reconciliation_openrow o WHERE o.run_id = %(run)s AND {within}
 """
 _COUNTED: Final = f"""
     SELECT o.*, count(*) FILTER (WHERE is_free AND side = 'I') OVER same AS ours,
@@ -34,7 +35,7 @@ _AMBIGUOUS: Final = """
     SELECT 'ambiguous' AS kind, min(transaction_id) FILTER (WHERE side = 'I') AS ours,
            min(transaction_id) FILTER (WHERE side = 'E') AS theirs,
            format('%%s rows here and %%s there share the key %%s', min(o.ours),
-                  min(o.theirs), min(key)) AS notes
+                  min(o.theirs), min(key)) AS notes, min(key) AS key
     FROM counted o
     WHERE is_free AND (GREATEST(o.ours, o.theirs) > %(most)s
         OR LEAST(o.ours, o.theirs) > 0 AND o.ours + o.theirs > 2)
@@ -49,12 +50,14 @@ _PAIRS: Final = """
         WHEN 'status' THEN format('%%s here, %%s there', told.i_status, told.e_status)
         WHEN 'stale_pending' THEN format('%%s here, %%s there, pending since %%s',
                                          told.i_status, told.e_status, told.i_day)
-        WHEN 'ambiguous' THEN 'Nothing differs, and no rule matches them'
+        WHEN 'ambiguous' THEN CASE WHEN told.is_held THEN 'A person took them apart'
+                                   ELSE 'Nothing differs, and no rule matches them' END
         ELSE format('%%s here, %%s there: %%s %%s apart', told.i_amount, told.e_amount,
                     abs(told.i_amount - told.e_amount), told.i_currency)
-        END AS notes
+        END AS notes, told.key
     FROM (
-        SELECT i.transaction_id AS ours, e.transaction_id AS theirs,
+        SELECT i.transaction_id AS ours, e.transaction_id AS theirs, i.key,
+               i.is_held OR e.is_held AS is_held,
                i.currency AS i_currency, e.currency AS e_currency, i.day AS i_day,
                e.day AS e_day, i.status AS i_status, e.status AS e_status,
                i.amount AS i_amount, e.amount AS e_amount,
@@ -84,9 +87,9 @@ _ALONE: Final = """
                WHEN 'status' THEN 'Matched as SUCCESS, and REVERSED here'
                WHEN 'stale_pending' THEN format('Pending since %%s', told.day)
                ELSE format('%%s %%s of %%s', told.amount, told.currency, told.day)
-           END
+           END, told.key
     FROM (
-        SELECT o.transaction_id, o.side, o.amount, o.currency, o.day,
+        SELECT o.transaction_id, o.side, o.amount, o.currency, o.day, o.key,
                partner.first AS partner, CASE
             WHEN twin.status = o.status THEN 'duplicate'
             WHEN twin.status = 'SUCCESS' AND o.status = 'REVERSED' THEN 'status'
@@ -115,26 +118,37 @@ _MATCHED: Final = """
         FROM counted WHERE NOT is_free GROUP BY match, side
     )
 """
+_WRITE: Final = """
+    INSERT INTO reconciliation_finding (
+        tenant_id, run_id, mismatch_type, internal_id, external_id, notes, key)
+    SELECT r.tenant_id, r.id, told.kind, told.ours, told.theirs, told.notes, told.key
+    FROM told, reconciliation_run r WHERE r.id = %(run)s
+"""
 
 
-def mismatches(
-    run_id: int, terms: Terms, *, as_of: datetime
-) -> list[tuple[str, int | None, int | None, str]]:
-    """Return kind, our transaction, theirs, and what differs, of a run's open rows."""
+def tell(
+    run_id: int, terms: Terms, keys: Range | None = None, *, as_of: datetime
+) -> int:
+    """Write down what the open rows of a run disagree on; returns how many mismatches.
+
+    Only of a range of references, if there is one.
+    """
     rule = terms.rules[0]
     values: dict[str, Any] = {
         **values_of(rule, terms),
+        **(Range() if keys is None else keys).bounds,
         "run": run_id,
         "most": MOST_OF_A_KEY,
         "stale_before": as_of - terms.stale_after,
     }
+    within = "true" if keys is None else keys.holds("o.key")
     with connection.cursor() as cursor:
         cursor.execute(SET_BASED)
-        cursor.execute(_statement(rule, terms), values)
-        return list(cursor.fetchall())
+        cursor.execute(_statement(rule, terms, within), values)
+        return int(cursor.rowcount)
 
 
-def _statement(rule: Rule, terms: Terms) -> str:
+def _statement(rule: Rule, terms: Terms, within: str) -> str:
     is_fee = "false" if terms.fee is None else f"{less_fee('i.amount')} = e.amount"
     pairs = _PAIRS.format(
         tolerance=tolerance("i.amount"),
@@ -144,7 +158,8 @@ def _statement(rule: Rule, terms: Terms) -> str:
         e_stale=_IS_STALE.format(row="e"),
     )
     alone = _ALONE.format(o_stale=_IS_STALE.format(row="o"))
+    counted = _COUNTED.format(within=within)
     return (
-        f"WITH counted AS MATERIALIZED ({_COUNTED}), {_MATCHED}"
-        f" {_AMBIGUOUS} UNION ALL {pairs} UNION ALL {alone}"
+        f"WITH counted AS MATERIALIZED ({counted}), {_MATCHED}, told AS ("
+        f"{_AMBIGUOUS} UNION ALL {pairs} UNION ALL {alone}) {_WRITE}"
     )

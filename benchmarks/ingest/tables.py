@@ -82,10 +82,12 @@ def prepare() -> None:
         run(_QUOTA, tenant=TENANT)
 
 
-def load(name: str, *, loaders: int, alone: bool = True, **environ: str) -> Loaded:
+def load(
+    name: str, *more: str, loaders: int, alone: bool = True, **environ: str
+) -> Loaded:
     """Load a stored file in a process of its own; see its options."""
     cpu = server_cpu()
-    command = [sys.executable, "-m", "benchmarks.ingest.worker", name]
+    command = [sys.executable, "-m", "benchmarks.ingest.worker", name, *more]
     done = subprocess.run(
         [*command, "--loaders", str(loaders), *(["--alone"] if alone else [])],
         stdout=subprocess.PIPE,

@@ -1,17 +1,14 @@
 """How fast two sides are matched, beside `psql \\copy` of as many rows in one run.
 
-make bench-reconcile [ARGS="--rows 1000000 --rounds 3"]
+make bench-reconcile [ARGS="--rows 1000000 --rounds 3 --threefold"]
 """
 
 import argparse
 import os
 import statistics
-import time
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from zoneinfo import ZoneInfo
+from typing import Any
 
 import django
 
@@ -20,24 +17,14 @@ django.setup()
 
 from benchmarks.ingest import files  # noqa: E402 - they need Django set up
 from benchmarks.ingest import tables as ingest_tables  # noqa: E402
+from benchmarks.ingest.tables import Loaded  # noqa: E402
 from benchmarks.reconcile import tables  # noqa: E402
-from ingestion.models import IngestedFile  # noqa: E402
-from reconciliation import opening, passes, telling  # noqa: E402
-from reconciliation.matching import Key, Rule, Terms  # noqa: E402
-from reconciliation.models import Run  # noqa: E402
+from reconciliation.orders import run_order  # noqa: E402
 from tenants.scoping import tenant_scope  # noqa: E402
 
+MIB = 1024 * 1024
 STARTS = datetime(2026, 1, 14, 18, 30, tzinfo=UTC)
 ENDS = STARTS + timedelta(days=1)
-TERMS = Terms(
-    internal=["LEDGER"],
-    external=["UPI"],
-    rules=[
-        Rule(key=Key.REFERENCE, days=1),
-        Rule(key=Key.ACCOUNT, amount=Decimal("0.50"), days=0, is_confirmed=False),
-    ],
-    zone=ZoneInfo("Asia/Kolkata"),
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,13 +32,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make bench-reconcile", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--threefold", action="store_true", help="match three times as many at last"
+    )
     options = parser.parse_args(arguments)
     floor = _floor(options.rows)
-    differ = tables.fill(options.rows, _files())
-    ingest_tables.run("VACUUM (ANALYZE) fintech_transactions")
-    for _ in range(options.rounds):
-        _round(options.rows, floor, differ)
+    full = _measure(options.rows, options.rounds, floor)
+    if options.threefold:
+        ingest_tables.empty()
+        more = _measure(3 * options.rows, 1, 3 * floor)
+        print(f"three times as many rows: {more / full:.2f} times as long")
     return 0
+
+
+def _measure(rows: int, rounds: int, floor: float) -> float:
+    """Match so many rows of each side, a few times; returns the median seconds."""
+    wanted = tables.fill(rows)
+    ingest_tables.run("VACUUM (ANALYZE) fintech_transactions")
+    taken = []
+    for _ in range(rounds):
+        tables.forget_runs()
+        found = _reconcile()
+        taken.append(found.seconds)
+        _print(f"{rows:,} rows a side", found, f"{found.seconds / floor:.2f} of \\copy")
+        if found.counts["mismatches"] != wanted:
+            raise SystemExit(f"{found.counts['mismatches']}, and not {wanted}")
+    again = _reconcile()
+    _print("nothing new", again, f"{again.seconds / taken[-1]:.2f} of the full run")
+    tables.add(rows // 100)
+    changed = _reconcile()
+    _print(
+        "1 % new rows", changed, f"{changed.seconds / taken[-1]:.2f} of the full run"
+    )
+    if changed.counts["plain"] != rows // 100:
+        raise SystemExit(f"{changed.counts}")
+    return statistics.median(taken)
+
+
+def _print(what: str, found: Loaded, ratio: str) -> None:
+    counts: dict[str, Any] = found.counts
+    names = ("rows", "plain", "opened", "found", "closed")
+    print(
+        f"{what}: {found.seconds:.2f} s, {ratio}; client {found.client_cpu:.1f} s, "
+        f"server {found.server_cpu:.1f} s of a processor, {found.grown / MIB:.0f} MiB "
+        f"above {found.idle / MIB:.0f} idle; {counts['mode']}: "
+        + ", ".join(f"{name} {counts[name]:,}" for name in names),
+        flush=True,
+    )
 
 
 def _floor(rows: int) -> float:
@@ -66,61 +93,15 @@ def _floor(rows: int) -> float:
     return taken
 
 
-def _files() -> tuple[int, int]:
+def _reconcile() -> Loaded:
     with tenant_scope(tables.TENANT):
-        made = [
-            IngestedFile.objects.create(
-                tenant_id=tables.TENANT, source=source, path=source, size=1
-            ).pk
-            for source in ("LEDGER", "UPI")
-        ]
-    return made[0], made[1]
-
-
-def _round(rows: int, floor: float, differ: dict[str, int]) -> None:
-    began = time.perf_counter()
-    with tenant_scope(tables.TENANT):
-        found = list(IngestedFile.objects.values_list("pk", flat=True))
-        run = Run.objects.create(
-            tenant_id=tables.TENANT,
-            profile_id=1,
-            period_starts_at=STARTS,
-            period_ends_at=ENDS,
-            as_of=ENDS,
-            file_ids=found,
-            terms={},
+        job = run_order(
+            profile=tables.profile(),
+            starts_at=STARTS,
+            ends_at=ENDS,
+            now=datetime.now(UTC),
         )
-    period = opening.Period(run.pk, tables.TENANT, found, STARTS, ENDS)
-    with tenant_scope(tables.TENANT):
-        ranges = opening.ranges_of(period, TERMS, rows=250_000)
-    steps = []
-    plain = opened = 0
-    for one in ranges:
-        at = time.perf_counter()
-        with tenant_scope(tables.TENANT):
-            counted = opening.open_range(period, TERMS, one)
-        plain, opened = plain + counted.plain, opened + counted.opened
-        steps.append(time.perf_counter() - at)
-    at = time.perf_counter()
-    with tenant_scope(tables.TENANT):
-        opening.open_without_key(period, TERMS)
-    unkeyed = time.perf_counter() - at
-    at = time.perf_counter()
-    with tenant_scope(tables.TENANT):
-        passes.apply_rules(run.pk, TERMS)
-    ruled = time.perf_counter() - at
-    at = time.perf_counter()
-    with tenant_scope(tables.TENANT):
-        mismatches = telling.mismatches(run.pk, TERMS, as_of=ENDS)
-    told = time.perf_counter() - at
-    total = time.perf_counter() - began
-    print(
-        f"{total:.2f} s, {total / floor:.2f} of the floor: ranges "
-        f"{' '.join(f'{s:.2f}' for s in steps)}, unkeyed {unkeyed:.2f}, rules "
-        f"{ruled:.2f}, told {told:.2f}; plain {plain:,}, opened {opened:,}, "
-        f"{dict(Counter(kind for kind, *_ in mismatches))} of {differ}",
-        flush=True,
-    )
+    return ingest_tables.load("-", "--job", str(job.pk), loaders=1)
 
 
 if __name__ == "__main__":

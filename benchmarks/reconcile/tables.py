@@ -1,19 +1,26 @@
 """Two sides of a ledger in the database, with known differences between them."""
 
+from decimal import Decimal
+from itertools import count
 from typing import Any, Final
 
 from django.db import connection
 
-from tenants.scoping import all_tenants
+from ingestion.models import IngestedFile
+from reconciliation.models import MatchRule, Profile
+from tenants.scoping import all_tenants, tenant_scope
 
 TENANT: Final = "bench"
+_files: Final = count(1)
+
 #: Of our rows: what becomes of every so many-th. The rest matches plainly.
 _FILL: Final = """
 INSERT INTO fintech_transactions (
     tenant_id, source, file_id, txn_id, source_txn_id, reference_id, account_id, amount,
     currency, status, direction, txn_timestamp, raw_row, row_hash)
-SELECT %(tenant)s, %(source)s, %(file)s, %(source)s || ':' || n || %(suffix)s,
-       %(source)s || n, {reference}, 'A' || n %% 1000, {amount}, 'INR', {status}, 'C',
+SELECT %(tenant)s, %(source)s, %(file)s,
+       %(source)s || ':' || n || %(suffix)s, %(source)s || n, {reference},
+       'A' || n %% 1000, {amount}, 'INR', {status}, 'C',
        TIMESTAMPTZ '2026-01-15 00:00+05:30' + n %% 86000 * interval '1 second',
        jsonb_build_object('txn_id', n, 'remarks', repeat('x', 120), 'payer', 'a@b'),
        decode(md5(n::text), 'hex')
@@ -25,28 +32,77 @@ _REFERENCE: Final = "lpad(n::text, 12, '0')"
 _AMOUNT: Final = "(n %% 100000 + 100) / 100.0"
 
 
-def fill(rows: int, files: tuple[int, int]) -> dict[str, int]:
+def fill(rows: int) -> dict[str, int]:
     """Write so many rows of our side, and theirs; returns how many differ, by kind."""
-    ours, theirs = files
-    _insert(rows, "LEDGER", ours, where="n %% 100 <> 1")
+    _insert(rows, "LEDGER", where="n %% 100 <> 1")
     _insert(
         rows,
         "UPI",
-        theirs,
         where="n %% 100 <> 2",
         # No reference, but account, amount and time agree.
         reference=f"CASE WHEN n %% 100 = 3 THEN NULL ELSE {_REFERENCE} END",
         amount=f"{_AMOUNT} + CASE WHEN n %% 200 = 4 THEN 7 ELSE 0 END",
         status="CASE WHEN n %% 200 = 5 THEN 'FAILED' ELSE 'SUCCESS' END",
     )
-    _insert(rows, "UPI", theirs, where="n %% 200 = 6", suffix=":again")
+    _insert(rows, "UPI", where="n %% 200 = 6", suffix=":again")
     each = {"missing_internal": 100, "missing_external": 100, "amount": 200}
     each |= {"status": 200, "duplicate": 200}
     return {kind: rows // every for kind, every in each.items()}
 
 
-def _insert(rows: int, source: str, file: int, *, where: str, **other: str) -> None:
-    values: dict[str, Any] = {"tenant": TENANT, "source": source, "file": file}
+def add(rows: int) -> None:
+    """Write new files of so many rows of each side, all of which match."""
+    for source in ("LEDGER", "UPI"):
+        reference = "'N' || lpad(n::text, 12, '0')"
+        _insert(rows, source, where="true", suffix=":new", reference=reference)
+
+
+def profile() -> Any:
+    """Return the profile that compares the two sides, made if it is not there."""
+    found, is_new = Profile.objects.get_or_create(
+        tenant_id=TENANT,
+        name="bench",
+        defaults={"internal_sources": ["LEDGER"], "external_sources": ["UPI"]},
+    )
+    if is_new:
+        rules: tuple[dict[str, Any], ...] = (
+            {"key": "reference_id"},
+            {
+                "key": "account_id",
+                "amount": Decimal("0.50"),
+                "days": 0,
+                "is_confirmed": False,
+            },
+        )
+        for place, rule in enumerate(rules, start=1):
+            MatchRule.objects.create(
+                tenant_id=TENANT, profile=found, place=place, **rule
+            )
+    return found
+
+
+def forget_runs() -> None:
+    """Forget what was found before."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "TRUNCATE reconciliations, reconciliation_mismatchevent,"
+            " reconciliation_openrow, reconciliation_finding, reconciliation_match,"
+            " reconciliation_matchrow, reconciliation_fileday, reconciliation_run"
+        )
+
+
+def _insert(rows: int, source: str, *, where: str, **other: str) -> None:
+    with tenant_scope(TENANT):
+        file = IngestedFile.objects.create(
+            tenant_id=TENANT,
+            source=source,
+            path=f"{source}/{next(_files)}",
+            size=1,
+            rows=rows,
+            inserted=rows,
+            state=IngestedFile.State.LOADED,
+        )
+    values: dict[str, Any] = {"tenant": TENANT, "source": source, "file": file.pk}
     values |= {"rows": rows, "suffix": other.pop("suffix", "")}
     pieces = {"reference": _REFERENCE, "amount": _AMOUNT, "status": "'SUCCESS'"}
     with all_tenants(reason="benchmark"), connection.cursor() as cursor:

@@ -29,7 +29,7 @@ _OF_JOB: Final = ("state", "result", "error", "progress")
 _EXACT: Final = {"jobs_job", "usage_events", "objects"}
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d")
 #: Keys of numbers that no two runs share.
-_IDS: Final = {"file_id"}
+_IDS: Final = {"file_id", "run", "run_id"}
 
 Row = dict[str, Any]
 

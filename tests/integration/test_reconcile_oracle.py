@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
+from itertools import starmap
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,9 @@ from benchmarks.reconcile.oracle import Match, Mismatch, Movement, Outcome, reco
 from ingestion.models import IngestedFile, Transaction
 from reconciliation import opening, passes, telling
 from reconciliation.matching import Fee, Key, Rule, Shape, Side, Terms
-from reconciliation.models import OpenRow, Run
+from reconciliation.models import Finding, OpenRow, Run
+from reconciliation.ranges import period_ranges
+from reconciliation.scope import Scope
 from tenants.scoping import tenant_scope
 from tests.arrange import make_tenant
 
@@ -168,16 +171,18 @@ def engine(terms: Terms, as_of: datetime) -> Outcome:
         file_ids=files,
         terms={},
     )
-    period = opening.Period(run.pk, "t1", files, STARTS, ENDS)
-    ranges = opening.ranges_of(period, terms, rows=1)
-    plain = sum(opening.open_range(period, terms, one).plain for one in ranges)
-    opening.open_without_key(period, terms)
+    scope = Scope(
+        run_id=run.pk, profile_id=1, tenant="t1", files=files, starts=STARTS, ends=ENDS
+    )
+    found_in = period_ranges(scope, terms, rows=1)
+    plain = sum(opening.open_range(scope, terms, one).plain for one in found_in)
+    opening.open_without_key(scope, terms, is_fresh=False)
     passes.apply_rules(run.pk, terms)
+    telling.tell(run.pk, terms, as_of=as_of)
     found = Outcome()
-    found.mismatches = {
-        Mismatch(kind, ours, theirs)
-        for kind, ours, theirs, _ in telling.mismatches(run.pk, terms, as_of=as_of)
-    }
+    told = Finding.objects.values_list("mismatch_type", "internal_id", "external_id")
+    found.mismatches = set(starmap(Mismatch, told))
+    assert len(told) == len(found.mismatches)
     lots: dict[int, list[OpenRow]] = {}
     for row in OpenRow.objects.exclude(match=None).order_by("transaction_id"):
         lots.setdefault(row.match, []).append(row)

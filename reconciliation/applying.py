@@ -1,0 +1,180 @@
+"""Brings a profile's mismatches to what a run has told: new ones in, gone ones closed.
+
+A mismatch is known by its profile, its type and its rows, so what is told again is no
+second one, whoever has worked on it meanwhile. Each change is a line of its history.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from django.db import connection
+
+from reconciliation.scope import Range, Scope
+
+_SAME: Final = """
+    r.profile_id = %(profile)s AND r.mismatch_type = {other}.mismatch_type
+    AND COALESCE(r.internal_id, 0) = COALESCE({other}.internal_id, 0)
+    AND COALESCE(r.external_id, 0) = COALESCE({other}.external_id, 0)
+    AND COALESCE(r.fault_id, 0) = 0
+"""
+# What is at stake is what our side says, or else theirs.
+_TOLD: Final = """
+told AS MATERIALIZED (
+    SELECT f.tenant_id, f.mismatch_type, f.key, f.internal_id, f.external_id, f.notes,
+           i.txn_id AS internal_txn_id, e.txn_id AS external_txn_id,
+           COALESCE(i.day, e.day) AS day, COALESCE(i.amount, e.amount) AS amount,
+           COALESCE(i.currency, e.currency) AS currency,
+           CASE WHEN i.id IS NULL OR e.id IS NULL THEN COALESCE(i.amount, e.amount)
+                WHEN f.mismatch_type IN ('amount', 'fee') THEN abs(i.amount - e.amount)
+           END AS difference
+    FROM reconciliation_finding f
+    LEFT JOIN reconciliation_openrow i
+        ON i.run_id = f.run_id AND i.transaction_id = f.internal_id
+    LEFT JOIN reconciliation_openrow e
+        ON e.run_id = f.run_id AND e.transaction_id = f.external_id
+    WHERE f.run_id = %(run)s AND {within}
+), judged AS (
+    SELECT told.*, CASE
+        WHEN told.mismatch_type = 'amount' AND told.difference <= p.closes_up_to
+            THEN 'rounding'
+        WHEN told.mismatch_type = 'fee' AND p.closes_fees THEN 'fee'
+        ELSE '' END AS reason
+    FROM told, reconciliation_profile p WHERE p.id = %(profile)s
+)
+"""
+_SAY: Final = """
+    INSERT INTO reconciliation_mismatchevent
+        (tenant_id, mismatch_id, actor, action, text, at)
+"""
+_NEW: Final = f"""
+WITH {_TOLD}, made AS (
+    INSERT INTO reconciliations (
+        tenant_id, profile_id, run_id, mismatch_type, key, internal_id, external_id,
+        internal_txn_id, external_txn_id, notes, day, amount, currency, difference,
+        state, reason_code, resolved_at)
+    SELECT tenant_id, %(profile)s, %(run)s, mismatch_type, key, internal_id,
+           external_id, internal_txn_id, external_txn_id, notes, day, amount, currency,
+           difference, CASE reason WHEN '' THEN 'open' ELSE 'resolved' END, reason,
+           CASE reason WHEN '' THEN NULL ELSE now() END
+    FROM judged
+    ON CONFLICT DO NOTHING
+    RETURNING id, tenant_id, notes, reason_code
+), said AS (
+    {_SAY}
+    SELECT tenant_id, id, %(actor)s, 'found', notes, now() FROM made
+    UNION ALL
+    SELECT tenant_id, id, 'rule', 'resolved', reason_code, now() FROM made
+    WHERE reason_code <> ''
+)
+SELECT count(*) FROM made
+"""  # noqa: S608 - constants
+# People may be at work on the same rows: they are locked before they are judged.
+_AGAIN: Final = f"""
+WITH {_TOLD}, before AS (
+    SELECT r.id, r.state, judged.notes, judged.amount, judged.difference, judged.day,
+           judged.reason, judged.key
+    FROM judged JOIN reconciliations r ON {_SAME.format(other="judged")}
+    WHERE r.run_id IS DISTINCT FROM %(run)s
+      AND (r.state = 'closed' OR r.key IS DISTINCT FROM judged.key
+           OR (r.notes, r.amount, r.difference, r.day)
+              IS DISTINCT FROM (judged.notes, judged.amount, judged.difference,
+                                judged.day))
+    ORDER BY r.id FOR NO KEY UPDATE OF r
+), moved AS (
+    UPDATE reconciliations r SET
+        run_id = %(run)s, notes = before.notes, amount = before.amount,
+        difference = before.difference, day = before.day, key = before.key,
+        state = CASE WHEN before.state <> 'closed' THEN before.state
+                     WHEN before.reason = '' THEN 'open' ELSE 'resolved' END,
+        assignee_id = CASE WHEN before.state <> 'closed' THEN r.assignee_id END,
+        reason_code = CASE WHEN before.state <> 'closed' THEN r.reason_code
+                           ELSE before.reason END,
+        resolved_at = CASE WHEN before.state <> 'closed' THEN r.resolved_at
+                           WHEN before.reason <> '' THEN now() END
+    FROM before WHERE r.id = before.id
+    RETURNING r.id, r.tenant_id, r.notes, before.state AS old
+), said AS (
+    {_SAY}
+    SELECT tenant_id, id, %(actor)s,
+           CASE old WHEN 'closed' THEN 'found' ELSE 'changed' END, notes, now()
+    FROM moved
+)
+SELECT count(*) FILTER (WHERE old = 'closed') FROM moved
+"""  # noqa: S608 - constants
+_GONE: Final = f"""
+WITH gone AS (
+    SELECT r.id, (
+        SELECT min(f.mismatch_type) FROM reconciliation_finding f
+        WHERE f.run_id = %(run)s AND f.key = r.key
+          AND (f.internal_id = r.internal_id OR f.external_id = r.external_id)
+    ) AS now_told
+    FROM reconciliations r
+    WHERE r.profile_id = %(profile)s AND r.state IN ('open', 'assigned')
+      AND r.fault_id IS NULL AND {{mismatch}} AND NOT EXISTS (
+        SELECT FROM reconciliation_finding f
+        WHERE f.run_id = %(run)s AND {{within}} AND {_SAME.format(other="f")})
+    ORDER BY r.id FOR NO KEY UPDATE
+), moved AS (
+    UPDATE reconciliations r
+    SET state = 'closed', resolved_at = now(), run_id = %(run)s
+    FROM gone WHERE r.id = gone.id
+    RETURNING r.id, r.tenant_id, gone.now_told
+), said AS (
+    {_SAY}
+    SELECT tenant_id, id, %(actor)s, 'closed', CASE
+        WHEN now_told IS NULL THEN 'The rows match by now, or count no more'
+        ELSE 'Told as ' || now_told || ' by now' END, now()
+    FROM moved
+)
+SELECT count(*) FROM moved
+"""  # noqa: S608 - constants
+# Who had the old mismatch of a row gets the one that took its place.
+_INHERIT: Final = f"""
+WITH heir AS (
+    SELECT DISTINCT ON (n.id) n.id, old.assignee_id, old.id AS old_id
+    FROM reconciliations old JOIN reconciliations n
+        ON n.profile_id = old.profile_id AND n.key = old.key AND n.id <> old.id
+       AND (n.internal_id = old.internal_id OR n.external_id = old.external_id)
+    WHERE old.profile_id = %(profile)s AND old.run_id = %(run)s
+      AND old.state = 'closed' AND old.assignee_id IS NOT NULL AND {{old}}
+      AND n.run_id = %(run)s AND n.state = 'open'
+    ORDER BY n.id, old.id
+), moved AS (
+    UPDATE reconciliations r SET state = 'assigned', assignee_id = heir.assignee_id
+    FROM heir WHERE r.id = heir.id
+    RETURNING r.id, r.tenant_id, heir.old_id
+)
+{_SAY}
+SELECT tenant_id, id, %(actor)s, 'assigned',
+       format('To who had mismatch %%s, in whose place it is', old_id), now()
+FROM moved
+"""  # noqa: S608 - constants
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a run changed of a profile's mismatches."""
+
+    #: New ones, and those that had been closed.
+    found: int
+    closed: int
+
+
+def apply(scope: Scope, keys: Range) -> Changes:
+    """Bring the mismatches of a range of references to what the run told of them."""
+    pieces = {
+        "within": keys.holds("f.key"),
+        "mismatch": keys.holds("r.key"),
+        "old": keys.holds("old.key"),
+    }
+    values = scope.values | keys.bounds
+    with connection.cursor() as cursor:
+
+        def count(statement: str) -> int:
+            cursor.execute(statement.format(**pieces), values)
+            return int(cursor.fetchone()[0])
+
+        found = count(_NEW) + count(_AGAIN)
+        closed = count(_GONE)
+        cursor.execute(_INHERIT.format(**pieces), values)
+    return Changes(found, closed)

@@ -1,0 +1,92 @@
+"""Counts once what each file brought of each day: the whole that rates are parts of."""
+
+from datetime import datetime
+from typing import Final
+
+from django.db import connection
+
+from reconciliation.fragments import day_of, values_of
+from reconciliation.matching import Terms
+from reconciliation.scope import Scope
+
+#: Rows that are counted in one step, as far as files allow.
+ROWS_AT_ONCE: Final = 500_000
+
+# Every zone's clock is off by whole minutes, and so are cut-offs: rows are first put
+# together by minutes, which is cheap, and few are left to be given a day.
+_COUNT: Final = f"""
+INSERT INTO reconciliation_fileday
+    (tenant_id, profile_id, file_id, day, side, currency, rows, amount)
+SELECT %(tenant)s, %(profile)s, file_id, {day_of("minute")}, side, currency,
+       sum(rows), sum(amount)
+FROM (
+    SELECT t.file_id, date_trunc('minute', t.txn_timestamp) AS minute, t.currency,
+           CASE WHEN t.source = ANY(%(internal)s) THEN 'I' ELSE 'E' END AS side,
+           count(*) AS rows, sum(t.amount) AS amount
+    FROM fintech_transactions t
+    WHERE t.tenant_id = %(tenant)s AND t.file_id = ANY(%(counted)s)
+    GROUP BY 1, 2, 3, 4
+) AS t
+GROUP BY 3, 4, 5, 6
+ON CONFLICT DO NOTHING
+"""  # noqa: S608 - constants
+_UNCOUNTED: Final = """
+SELECT f.id, f.inserted FROM ingestion_ingestedfile f
+WHERE f.tenant_id = %(tenant)s AND f.id = ANY(%(files)s) AND f.inserted > 0
+  AND NOT EXISTS (SELECT FROM reconciliation_fileday d
+                  WHERE d.profile_id = %(profile)s AND d.file_id = f.id)
+ORDER BY f.id
+"""
+_LATE: Final = """
+SELECT DISTINCT d.file_id FROM reconciliation_fileday d
+WHERE d.profile_id = %(profile)s AND d.file_id = ANY(%(fresh)s)
+  AND d.day <= {starts} AND d.day >= {since}
+"""
+
+
+def uncounted(scope: Scope) -> list[list[int]]:
+    """Return the files of a run that its profile has not counted, a list for a step."""
+    with connection.cursor() as cursor:
+        cursor.execute(_UNCOUNTED, scope.values)
+        found = cursor.fetchall()
+    steps: list[list[int]] = []
+    rows = 0
+    for file_id, brought in found:
+        if not steps or rows + brought > ROWS_AT_ONCE:
+            steps.append([])
+            rows = 0
+        steps[-1].append(file_id)
+        rows += brought
+    return steps
+
+
+def count(scope: Scope, terms: Terms, files: list[int]) -> None:
+    """Count what these files brought, day by day."""
+    values = values_of(terms.rules[0], terms) | scope.values
+    values |= {"internal": list(terms.internal), "counted": files}
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, values)
+
+
+def late_files(scope: Scope, terms: Terms) -> list[int]:
+    """Return the new files that brought rows of before the period."""
+    if scope.since is None or not scope.fresh:
+        return []
+    statement = _LATE.format(
+        starts=_day(scope.starts, terms), since=_day(scope.since, terms)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, scope.values)
+        return sorted(file_id for (file_id,) in cursor.fetchall())
+
+
+def forget(profile_id: int) -> None:
+    """Forget what was counted: the profile tells days otherwise now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM reconciliation_fileday WHERE profile_id = %s", [profile_id]
+        )
+
+
+def _day(moment: datetime, terms: Terms) -> str:
+    return f"DATE '{terms.day(moment).isoformat()}'"
