@@ -9,6 +9,7 @@ from typing import Final
 
 from django.db import connection
 
+from reconciliation.fragments import SET_BASED
 from reconciliation.scope import Range, Scope
 
 _SAME: Final = """
@@ -169,6 +170,7 @@ def apply(scope: Scope, keys: Range) -> Changes:
     }
     values = scope.values | keys.bounds
     with connection.cursor() as cursor:
+        cursor.execute(SET_BASED)
 
         def count(statement: str) -> int:
             cursor.execute(statement.format(**pieces), values)

@@ -1,6 +1,7 @@
 """Counts once what each file brought of each day: the whole that rates are parts of."""
 
 from datetime import datetime
+from itertools import accumulate
 from typing import Final
 
 from django.db import connection
@@ -33,6 +34,7 @@ ON CONFLICT DO NOTHING
 _UNCOUNTED: Final = """
 SELECT f.id, f.inserted FROM ingestion_ingestedfile f
 WHERE f.tenant_id = %(tenant)s AND f.id = ANY(%(files)s) AND f.inserted > 0
+  AND f.id > %(behind)s
   AND NOT EXISTS (SELECT FROM reconciliation_fileday d
                   WHERE d.profile_id = %(profile)s AND d.file_id = f.id)
 ORDER BY f.id
@@ -44,20 +46,21 @@ WHERE d.profile_id = %(profile)s AND d.file_id = ANY(%(fresh)s)
 """
 
 
-def uncounted(scope: Scope) -> list[list[int]]:
-    """Return the files of a run that its profile has not counted, a list for a step."""
+def uncounted(scope: Scope, *, behind: int) -> list[int]:
+    """Return files that the run's profile has not counted: as many as a step takes.
+
+    They are those that come behind one; of a file whose rows are gone there is nothing
+    to be counted, ever.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_UNCOUNTED, scope.values)
+        cursor.execute(_UNCOUNTED, scope.values | {"behind": behind})
         found = cursor.fetchall()
-    steps: list[list[int]] = []
-    rows = 0
-    for file_id, brought in found:
-        if not steps or rows + brought > ROWS_AT_ONCE:
-            steps.append([])
-            rows = 0
-        steps[-1].append(file_id)
-        rows += brought
-    return steps
+    rows = accumulate(brought for _, brought in found)
+    return [
+        file_id
+        for place, ((file_id, _), whole) in enumerate(zip(found, rows, strict=True))
+        if place == 0 or whole <= ROWS_AT_ONCE
+    ]
 
 
 def count(scope: Scope, terms: Terms, files: list[int]) -> None:

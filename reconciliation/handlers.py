@@ -102,9 +102,10 @@ class _Work:
         return self.phases[progress.phase](progress).checkpoint()
 
     def _count(self, progress: Progress) -> Progress:
-        if not self.run.is_dry and (left := counting.uncounted(self.scope)):
-            counting.count(self.scope, self.terms, left[0])
-            return progress
+        left = counting.uncounted(self.scope, behind=progress.place)
+        if left and not self.run.is_dry:
+            counting.count(self.scope, self.terms, left)
+            return progress.at(Phase.COUNTING, left[-1])
         find = change_ranges if self._is_of_changes else period_ranges
         ranges = tuple(find(self.scope, self.terms))
         planned = Progress(run_id=progress.run_id, ranges=ranges)

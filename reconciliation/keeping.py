@@ -8,6 +8,7 @@ from typing import Final
 
 from django.db import connection
 
+from reconciliation.fragments import SET_BASED
 from reconciliation.matching import Terms
 from reconciliation.scope import Scope
 
@@ -70,5 +71,6 @@ def keep_matches(scope: Scope, terms: Terms) -> None:
     confirmed = [place for place in kept if terms.rules[place - 1].is_confirmed]
     values = scope.values | {"places": kept, "confirmed": confirmed}
     with connection.cursor() as cursor:
+        cursor.execute(SET_BASED)
         for statement in (_DROP, _KEEP, _ROWS):
             cursor.execute(statement, values)

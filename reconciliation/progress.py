@@ -29,7 +29,7 @@ class Progress:
 
     run_id: int
     phase: Phase = Phase.COUNTING
-    #: Of the range, or the rule, that is next in this phase.
+    #: Of the range, or the rule, that is next in this phase; the file counted last.
     place: int = 0
     ranges: tuple[Range, ...] = ()
     #: What has been counted so far, by name.

@@ -14,6 +14,7 @@ from jobs.errors import PermanentError, RetryableError
 from jobs.handlers import JSONDict
 from reconciliation import counting
 from reconciliation.carrying import rekey
+from reconciliation.fragments import SET_BASED
 from reconciliation.matching import Rule, Terms
 from reconciliation.models import Finding, OpenRow, Profile, Run
 from reconciliation.scope import Scope
@@ -177,6 +178,7 @@ def run_end(*, run: Run, scope: Scope, counts: JSONDict, now: datetime) -> JSOND
     """Close a run with what it counted; returns all counts."""
     values = scope.values
     with connection.cursor() as cursor:
+        cursor.execute(SET_BASED)
         cursor.execute(_MATCHED, values)
         by_rule = dict(cursor.fetchall())
         cursor.execute(_TOLD, values)

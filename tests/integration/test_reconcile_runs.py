@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from ingestion.models import Transaction
 from reconciliation.models import (
     FileDay,
     Finding,
@@ -339,3 +340,11 @@ def test_a_tenant_runs_over_its_own_rows_alone():
     reconcile(tenant="t2")
     assert {kind for kind, *_ in standing(tenant="t1")} == {"missing_external"}
     assert {kind for kind, *_ in standing(tenant="t2")} == {"missing_internal"}
+
+
+def test_a_file_whose_rows_are_gone_holds_no_run_up():
+    make_profile()
+    arrive(ours("R1"))
+    with all_tenants(reason="test"):
+        Transaction.objects.all().delete()
+    assert reconcile()["rows"] == 0

@@ -131,8 +131,7 @@ def reconcile(**values: Any) -> dict[str, Any]:
     """Run a reconciliation to its end; returns its result."""
     job = run(order(**values))
     assert job.state == "succeeded", job.error
-    result: dict[str, Any] = job.result
-    return result
+    return job.result or {}
 
 
 def standing(**wanted: Any) -> set[tuple[str, int | None, int | None, str]]:

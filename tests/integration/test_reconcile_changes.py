@@ -1,0 +1,166 @@
+"""Runs file by file come to what one run over everything comes to, killed or not."""
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jobs.handlers import Assignment, JSONDict
+from reconciliation import ranges
+from reconciliation.handlers import reconcile
+from reconciliation.models import Reconciliation
+from tenants.scoping import tenant_scope
+from tests.arrange import make_job, make_tenant
+from tests.integration.two_sides import (
+    ENDS,
+    STARTS,
+    Row,
+    arrive,
+    make_profile,
+    ours,
+    theirs,
+)
+
+pytestmark = pytest.mark.django_db
+
+RULES: list[list[dict[str, Any]]] = [
+    [{}],
+    [{"amount": "0.50"}, {"shape": "one_to_many"}, {"shape": "many_to_one", "days": 2}],
+]
+ROWS = st.builds(
+    Row,
+    source=st.sampled_from(["LEDGER", "UPI"]),
+    reference=st.sampled_from(["R1", "R1", "R2", "R3", "R4", "R5", None]),
+    amount=st.sampled_from(["10.00", "10.00", "10.50", "20.00"]),
+    status=st.sampled_from(["SUCCESS", "SUCCESS", "SUCCESS", "PENDING", "FAILED"]),
+    account=st.none(),
+    currency=st.just("INR"),
+    at=st.sampled_from(
+        [STARTS, STARTS + timedelta(hours=6), ENDS - timedelta(seconds=1)]
+    ),
+)
+
+
+class RolledBackError(Exception):
+    """Takes an example's rows back."""
+
+
+@contextmanager
+def taken_back() -> Iterator[None]:
+    try:
+        with transaction.atomic():
+            yield
+            raise RolledBackError
+    except RolledBackError:
+        pass
+
+
+def drive(tenant: str, *, dice: random.Random | None = None) -> JSONDict:
+    """Run a reconciliation step by step; with dice, it is killed now and then."""
+    payload = {
+        "profile": "upi",
+        "period_starts_at": STARTS.isoformat(),
+        "period_ends_at": ENDS.isoformat(),
+    }
+    job = make_job(tenant, kind="reconcile", payload=payload)
+    state: JSONDict | None = None
+    while True:
+        steps = reconcile(assignment(tenant, job.pk, payload, state))
+        try:
+            step = next(steps)
+            while True:
+                with tenant_scope(tenant):
+                    checkpoint = step()
+                state = json.loads(json.dumps(checkpoint.state))
+                if dice is not None and dice.random() < 0.3:
+                    break
+                step = steps.send(checkpoint)
+        except StopIteration as end:
+            return dict(end.value)
+
+
+def assignment(
+    tenant: str, job_id: Any, payload: JSONDict, state: JSONDict | None
+) -> Assignment:
+    return Assignment(
+        job_id=job_id,
+        tenant=tenant,
+        attempt_id=uuid4().int % 1_000_000,
+        kind="reconcile",
+        payload=payload,
+        checkpoint=state,
+        now=ENDS + timedelta(days=9),
+    )
+
+
+def told(tenant: str, names: Sequence[tuple[int, Any]]) -> set[tuple[Any, ...]]:
+    """Return what stands of a tenant, by names that its rows share with others'."""
+    name = dict(names)
+    with tenant_scope(tenant):
+        found = Reconciliation.objects.exclude(state="closed")
+        return {
+            (r.mismatch_type, name.get(r.internal_id), name.get(r.external_id))
+            for r in found
+        }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_ranges() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("ROWS_OF_A_RANGE", "ROWS_LOOKED_UP"):
+            patch.setattr(ranges, name, 2)
+        yield
+
+
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@given(
+    batches=st.lists(st.lists(ROWS, min_size=1, max_size=5), min_size=1, max_size=3),
+    rules=st.sampled_from(RULES),
+    dice=st.randoms(use_true_random=False),
+)
+def test_file_by_file_is_as_all_at_once(
+    batches: list[list[Row]], rules: list[dict[str, Any]], dice: random.Random
+):
+    with taken_back():
+        for tenant in ("whole", "parts"):
+            make_tenant(tenant)
+            make_profile(*rules, tenant=tenant)
+        # Ids follow each other alike in both: ties are broken by them.
+        whole: list[int] = []
+        for batch in batches:
+            whole += arrive(*batch, tenant="whole")
+        drive("whole")
+        parts: list[int] = []
+        for batch in batches:
+            parts += arrive(*batch, tenant="parts")
+            drive("parts", dice=dice)
+        wanted = told("whole", [(pk, n) for n, pk in enumerate(whole)])
+        assert told("parts", [(pk, n) for n, pk in enumerate(parts)]) == wanted
+        before = told("whole", [])
+        assert drive("whole", dice=dice)["found"] == 0
+        assert told("whole", []) == before
+
+
+def test_a_killed_run_says_what_an_undisturbed_one_says():
+    for tenant in ("calm", "killed"):
+        make_tenant(tenant)
+        make_profile({}, {"key": "account_id", "is_confirmed": False}, tenant=tenant)
+        for n in range(40):
+            arrive(
+                ours(f"R{n}", account=f"A{n}"),
+                theirs(f"R{n}" if n % 3 else None, "10.00", account=f"A{n}"),
+                theirs(f"R{n}", f"{10 + n % 5}.00"),
+                tenant=tenant,
+            )
+    calm = drive("calm")
+    killed = drive("killed", dice=random.Random(7))
+    assert {**calm, "run": 0} == {**killed, "run": 0}
+    assert len(told("calm", [])) == len(told("killed", [])) > 0
