@@ -1,4 +1,4 @@
-"""The screen of mismatches."""
+"""The screens of reconciliation; importing the others registers them."""
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
@@ -8,6 +8,7 @@ from unfold.contrib.filters.admin import (
     RangeDateTimeFilter,
 )
 
+from reconciliation import profiles_admin, runs_admin  # noqa: F401
 from reconciliation.models import Reconciliation
 from tenants.adminkit import ReadOnlyAdmin, moment, pill
 

@@ -144,12 +144,21 @@ def faults_of(
 
     `known` are the names of all sources of the tenant (ingestion.profiles).
     """
-    has_fee = bool(profile.fee_percent or profile.fee_fixed)
     return [
-        *_faults_of_sources(profile, known),
-        *_faults_of_settings(profile),
-        *_faults_of_rules(rules, has_fee=has_fee),
+        *faults_of_settings(profile, known=known),
+        *faults_of_rules(profile, rules),
     ]
+
+
+def faults_of_settings(profile: Profile, *, known: Collection[str]) -> list[Fault]:
+    """Return what is wrong with a profile beside its rules."""
+    return [*_faults_of_sources(profile, known), *_faults_of_numbers(profile)]
+
+
+def faults_of_rules(profile: Profile, rules: Sequence[Rule]) -> list[Fault]:
+    """Return what is wrong with rules for a profile with its fee."""
+    has_fee = bool(profile.fee_percent or profile.fee_fixed)
+    return list(_faults_of_rules(rules, has_fee=has_fee))
 
 
 def _faults_of_sources(profile: Profile, known: Collection[str]) -> Iterator[Fault]:
@@ -166,7 +175,7 @@ def _faults_of_sources(profile: Profile, known: Collection[str]) -> Iterator[Fau
         yield "external_sources", f"{name} is on both sides: a source is on one."
 
 
-def _faults_of_settings(profile: Profile) -> Iterator[Fault]:
+def _faults_of_numbers(profile: Profile) -> Iterator[Fault]:
     if profile.time_zone not in available_timezones():
         yield "time_zone", f"There is no time zone {profile.time_zone}."
     if profile.fee_percent > MOST_PERCENT:

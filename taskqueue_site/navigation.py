@@ -37,6 +37,8 @@ _GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             ("Transactions", "receipt_long", "ingestion_transaction"),
             ("Dialect profiles", "dictionary", "ingestion_dialectprofile"),
             ("Mismatches", "difference", "reconciliation_reconciliation"),
+            ("Runs", "compare_arrows", "reconciliation_run"),
+            ("Profiles", "tune", "reconciliation_profile"),
             ("Usage", "data_usage", "jobs_usageevent"),
         ),
     ),
@@ -76,10 +78,17 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         "link": reverse("admin:fair_share"),
         "permission": _permission("jobs", "job"),
     }
-    groups = [
+    reconciliation = {
+        "title": "Reconciliation",
+        "icon": "query_stats",
+        "link": reverse("admin:reconciliation_overview"),
+        "permission": _permission("reconciliation", "reconciliation"),
+    }
+    groups: list[dict[str, Any]] = [
         {"title": title, "items": [_item(entry) for entry in entries]}
         for title, entries in _GROUPS
     ]
+    groups[1]["items"].insert(0, reconciliation)
     _mark_dead(groups, request)
     return [{"items": [overview, share]}, *groups]
 

@@ -8,6 +8,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from reconciliation import overview_page
 from taskqueue_site import dashboard, fair_share_page
 from taskqueue_site.dashboard import Overview, Share
 from tenants.wording import age, duration, plain
@@ -35,6 +36,10 @@ class Site(BaseSite):
             "overview/": ("overview", self.overview),
             "fair-share/": ("fair_share", self.fair_share),
             "fair-share/table/": ("fair_share_table", fair_share_page.table),
+            "reconciliation/overview/": (
+                "reconciliation_overview",
+                self.reconciliation,
+            ),
         }
         return [
             path(address, self.admin_view(view), name=name)
@@ -68,6 +73,11 @@ class Site(BaseSite):
     def fair_share(self, request: HttpRequest) -> HttpResponse:
         """Show who should have had what of each pool, and who had."""
         return fair_share_page.page(request, self.each_context(request))
+
+    def reconciliation(self, request: HttpRequest) -> HttpResponse:
+        """Show how much matches, what is open, and for how long."""
+        context = self.each_context(request)
+        return overview_page.page(request, context, now=timezone.now())
 
 
 def _overview_context(request: HttpRequest) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from jobs.models import (
     UsageEvent,
     Worker,
 )
-from reconciliation.models import Reconciliation
+from reconciliation.models import Reconciliation, Run
 from tenants.models import ApiKey, Membership, Tenant
 from tenants.scoping import all_tenants
 from tenants.services import api_key_create
@@ -47,13 +47,14 @@ from tests.arrange import (
     make_tenant,
     make_transaction,
 )
+from tests.reconciled import make_profile, make_run
 
 pytestmark = pytest.mark.django_db
 
 LEDGER: list[type[Model]] = [
     *(Job, DeadLetter, Attempt, UsageEvent, Worker, LeaderLease, IngestedFile),
     *(KeptOutRow, Transaction, Reconciliation, TaskResult, DeadMessage),
-    *(BulkDecision, Statement, FileFault),
+    *(BulkDecision, Statement, FileFault, Run),
 ]
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
@@ -86,6 +87,7 @@ def rows(operator: User) -> None:
     lead()
     DeadMessage.objects.create(queue="q", reason="invalid", size=1, body=b"x")
     BulkDecision.objects.create(decision="retry", criteria="all", per_second=1)
+    make_run(make_profile("t1"), job=make_job("t1"), file_ids=[file.pk])
     with all_tenants(reason="test"):
         api_key_create(slug="t1", now=timezone.now())
         Membership.objects.create(tenant_id="t1", user=operator)

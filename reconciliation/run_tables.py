@@ -1,0 +1,180 @@
+"""What the page of a run shows as tables and bars."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from ingestion.models import IngestedFile
+from reconciliation.matching import Terms
+from reconciliation.measures import match_rate, matched_rows, percent_text, ratio
+from reconciliation.models import OpenRow, Run
+from reconciliation.terms import terms_from_json
+from reconciliation.wording import rule_words, terms_words
+from tenants.adminkit import pill, row_link, subtle
+
+#: Files and open rows shown on a page.
+MOST_FILES: Final = 50
+ROWS_A_PAGE: Final = 50
+_HEAD: Final = (
+    '<div class="dtq-table-scroll"><table class="dtq-table">{}{}</table></div>'
+)
+_BAR: Final = '<span class="dtq-share" title="{}"><i style="width: {}%"></i></span>'
+_SIDES: Final = {"I": "ours", "E": "theirs"}
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> SafeString:
+    """Return a table; what is not marked safe is escaped."""
+    head = format_html_join("", "<th>{}</th>", ((each,) for each in heads))
+    lines = [
+        (format_html_join("", "<td>{}</td>", ((cell,) for cell in row)),)
+        for row in rows
+    ]
+    body = format_html_join("", "<tr>{}</tr>", lines)
+    return format_html(
+        _HEAD,
+        format_html("<thead><tr>{}</tr></thead>", head),
+        format_html("<tbody>{}</tbody>", body),
+    )
+
+
+def bar(part: float | None, hint: str) -> SafeString:
+    """Return a bar of so much of the whole."""
+    return format_html(_BAR, hint, f"{100 * (part or 0.0):.2f}")
+
+
+def terms_of_run(run: Run) -> Terms | None:
+    """Return the terms that a run went by; None if they are not to be read."""
+    try:
+        return terms_from_json(run.terms)
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return None
+
+
+def terms_table(run: Run) -> SafeString:
+    """Return what the run went by, in words."""
+    terms = terms_of_run(run)
+    return subtle("–") if terms is None else table((), terms_words(terms))
+
+
+def counts_table(run: Run) -> SafeString:
+    """Return what the run counted, by rules, with a bar for each."""
+    counts = run.counts
+    if not counts:
+        return subtle("Nothing is counted yet.")
+    rows, rate = int(counts.get("rows", 0)), percent_text(match_rate(counts))
+    lines = [
+        _line("Rows of the period", rows, rows),
+        _line("That plainly match", 2 * int(counts.get("plain", 0)), rows),
+        *_rule_lines(run, rows),
+        _line("Match rate", matched_rows(counts), rows, rate),
+    ]
+    return table(("", "Rows", "", "Part"), lines)
+
+
+def _rule_lines(run: Run, rows: int) -> list[tuple[object, ...]]:
+    terms = terms_of_run(run)
+    lines = []
+    for place, count in sorted(run.counts.get("matched", {}).items(), key=_place):
+        known = terms is not None and 0 < int(place) <= len(terms.rules)
+        words = rule_words(terms.rules[int(place) - 1]) if terms and known else ""
+        title = f"By rule {place}" if int(place) else "By matches that stood before"
+        told = format_html("{} {}", title, subtle(words)) if words else title
+        lines.append(_line(told, count, rows))
+    return lines
+
+
+def _place(item: tuple[str, Any]) -> int:
+    return int(item[0])
+
+
+def _line(title: object, count: int, rows: int, text: str = "") -> tuple[object, ...]:
+    part = ratio(count, rows)
+    shown = text or percent_text(part)
+    return title, f"{count:,}", bar(part, shown), shown
+
+
+def mismatches_table(run: Run) -> SafeString:
+    """Return what the run told, by types, with links to the rows."""
+    told = run.counts.get("mismatches", {})
+    if not told:
+        return subtle("None." if run.counts else "–")
+    most = max(told.values())
+    lines = [
+        (
+            _mismatch_link(run, name),
+            f"{count:,}",
+            bar(ratio(count, most), f"{count:,}"),
+        )
+        for name, count in sorted(told.items(), key=lambda item: -item[1])
+    ]
+    return table(("Type", "Told", ""), lines)
+
+
+def _mismatch_link(run: Run, mismatch_type: str) -> object:
+    words = mismatch_type.replace("_", " ")
+    if run.is_dry:
+        return words
+    url = reverse("admin:reconciliation_reconciliation_changelist")
+    query = f"?run__id__exact={run.pk}&mismatch_type={mismatch_type}"
+    return format_html('<a class="dtq-link" href="{}{}">{}</a>', url, query, words)
+
+
+def files_table(run: Run) -> SafeString:
+    """Return the files that the run reads, the first of them, as links."""
+    ids = sorted(run.file_ids)
+    if not ids:
+        return subtle("No file.")
+    found = IngestedFile.objects.filter(pk__in=ids[:MOST_FILES]).order_by("pk")
+    lines: list[tuple[object, ...]] = [
+        (row_link(IngestedFile, file.pk, file.path), file.source, f"{file.rows:,}")
+        for file in found
+    ]
+    rest = len(ids) - MOST_FILES
+    if rest > 0:
+        lines.append((subtle(f"and {rest:,} more"), "", ""))
+    return table(("File", "Source", "Rows"), lines)
+
+
+# --- Open rows ------------------------------------------------------------------------
+
+
+def open_rows(run: Run, *, after: int) -> tuple[SafeString, int | None]:
+    """Return a page of a run's open rows, and where the next one begins."""
+    found = run.open_rows.filter(pk__gt=after).order_by("pk")[: ROWS_A_PAGE + 1]
+    rows = list(found)
+    shown = rows[:ROWS_A_PAGE]
+    following = shown[-1].pk if len(rows) > ROWS_A_PAGE else None
+    heads = ("Transaction", "Side", "Day", "Amount", "Status", "Reference", "Matched")
+    return table(heads, (_open_row(row) for row in shown)), following
+
+
+def _open_row(row: OpenRow) -> tuple[object, ...]:
+    url = reverse("admin:ingestion_transaction_change", args=[row.transaction_id])
+    link = format_html('<a class="dtq-link" href="{}">{}</a>', url, row.txn_id)
+    return (
+        link,
+        _SIDES.get(row.side, row.side),
+        format_html('<span class="dtq-nowrap">{}</span>', row.day.isoformat()),
+        format_html('<span class="dtq-nowrap">{}</span>', _amount(row)),
+        row.status,
+        row.reference_id or subtle("–"),
+        _matched(row),
+    )
+
+
+def _amount(row: OpenRow) -> str:
+    sign = "−" if row.direction == "D" else ""
+    return f"{sign}{row.amount:,.2f} {row.currency}"
+
+
+def _matched(row: OpenRow) -> SafeString:
+    if row.is_held:
+        return pill("held", "paused")
+    if row.match is None:
+        return pill("not", "retryable")
+    if row.rule:
+        return pill(f"by rule {row.rule}", "succeeded")
+    return pill("stood before", "info")
