@@ -58,7 +58,7 @@ class Day:
 
     def matched_amount(self, currency: str) -> Decimal:
         """Return what our side moved of a currency without a standing mismatch."""
-        return self.amounts[currency] - self.at_stake[currency]
+        return max(Decimal(0), self.amounts[currency] - self.at_stake[currency])
 
 
 def days(choice: Choice) -> list[Day]:

@@ -29,13 +29,13 @@ def percent_text(part: float | None) -> str:
     """Return a part as percent; what is not all is never told as 100.
 
     >>> percent_text(0.99999), percent_text(1.0), percent_text(0.5), percent_text(None)
-    ('99.99 %', '100 %', '50.00 %', '–')
+    ('99.99%', '100%', '50.00%', '–')
     """
     if part is None:
         return "–"
     if part == 1:
-        return "100 %"
-    return f"{min(100 * part, 99.99):.2f} %"
+        return "100%"
+    return f"{min(100 * part, 99.99):.2f}%"
 
 
 # --- Runs -----------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def _choice(request: HttpRequest, now: datetime) -> tuple[Choice, int]:
 def _most_moved(found: Iterable[Day], names: list[str]) -> str:
     """Return the currency with rows on the most days."""
     counts = {name: sum(name in day.amounts for day in found) for name in names}
-    return max(names, key=lambda name: (counts[name], name), default="")
+    return min(names, key=lambda name: (-counts[name], name), default="")
 
 
 # --- The toolbar ----------------------------------------------------------------------

@@ -63,13 +63,14 @@ class ProfileAdmin(ModelAdmin):
                 )
             },
         ),
-        ("Days", {"fields": (("time_zone", "cutoff", "stale_after_hours"),)}),
+        ("Days", {"fields": (("time_zone", "cutoff"), "stale_after_hours")}),
         (
             "Fee, and what is resolved by itself",
             {
                 "fields": (
                     ("fee_percent", "fee_fixed"),
-                    ("closes_up_to", "closes_fees", "needs_approval"),
+                    "closes_up_to",
+                    ("closes_fees", "needs_approval"),
                 )
             },
         ),

@@ -37,7 +37,7 @@ LABELS: Final = {
     "amount": "Amount ±",
     "percent": "Percent ±",
     "days": "Days ±",
-    "is_business_days": "Business days",
+    "is_business_days": "Business",
     "is_less_fee": "Less fee",
     "is_confirmed": "Confirmed",
 }
@@ -90,7 +90,7 @@ class RuleForm(TellingForm):
         help_texts = HELP
         widgets: ClassVar = {
             "amount": number("dtq-money"),
-            "percent": number("dtq-narrow"),
+            "percent": number("dtq-money"),
             "days": UnfoldAdminIntegerFieldWidget(attrs={"class": "dtq-narrow"}),
         }
 
@@ -183,6 +183,7 @@ class RuleInline(TabularInline):
     ordering = ("place",)
     ordering_field = "place"
     extra = 0
+    hide_title = True
     verbose_name = "rule"
     verbose_name_plural = "Rules, in the order in which they are tried"
 

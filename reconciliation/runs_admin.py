@@ -84,7 +84,7 @@ class RunAdmin(ReadOnlyAdmin):
         ("profile", AutocompleteSelectFilter),
         ("created_at", RangeDateTimeFilter),
     )
-    search_fields = ("tenant_id", "profile__name")
+    search_fields = ("tenant__slug", "profile__name")
     search_help_text = "A tenant, or a profile's name"
     actions_detail: ClassVar = ["run_again", "see_mismatches", "see_open_rows"]
     change_form_template = "admin/reconciliation/run/change_form.html"

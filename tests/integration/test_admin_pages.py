@@ -87,7 +87,7 @@ def rows(operator: User) -> None:
     lead()
     DeadMessage.objects.create(queue="q", reason="invalid", size=1, body=b"x")
     BulkDecision.objects.create(decision="retry", criteria="all", per_second=1)
-    make_run(make_profile("t1"), job=make_job("t1"), file_ids=[file.pk])
+    make_run(make_profile("t1"), file_ids=[file.pk])
     with all_tenants(reason="test"):
         api_key_create(slug="t1", now=timezone.now())
         Membership.objects.create(tenant_id="t1", user=operator)

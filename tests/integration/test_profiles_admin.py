@@ -389,7 +389,7 @@ def test_what_a_trial_counted_stands_beside_the_last_run(browser: Client):
     assert page.context["before"] == before
     lines = {line[0]: line[1:4] for line in page.context["rows"]}
     assert lines == {
-        "Match rate": ("97.00 %", "98.00 %", "+1.00"),
+        "Match rate": ("97.00%", "98.00%", "+1.00"),
         "Rows": ("1,000", "1,000", ""),
         "Rows that match": ("970", "980", "+10"),
         "Mismatches": ("30", "1", "−29"),
