@@ -136,16 +136,21 @@ def by_hand(choice: Choice) -> dict[date, Day]:
             day.theirs += row.rows
         if row.rows and file.source in row.profile.external_sources:
             brought[row.day].add((row.profile_id, file.source))
-    with all_tenants(reason="test"):
-        everyone = list(Profile.objects.all())
+    expected = sum(len(each.external_sources) for each in profiles_of(choice))
     for day in found.values():
-        for each in everyone:
-            if choice.tenant in (None, each.tenant_id):
-                if choice.profile in (None, each.pk):
-                    day.expected += len(each.external_sources)
-        day.brought = len(brought[day.day])
+        day.expected, day.brought = expected, len(brought[day.day])
     _by_hand_told(found, choice)
     return found
+
+
+def profiles_of(choice: Choice) -> list[Profile]:
+    with all_tenants(reason="test"):
+        everyone = list(Profile.objects.all())
+    return [
+        each
+        for each in everyone
+        if choice.tenant in (None, each.tenant_id) and choice.profile in (None, each.pk)
+    ]
 
 
 def _end_of(profile: Profile, day: date) -> datetime:
