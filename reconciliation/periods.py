@@ -8,7 +8,11 @@ _DAY = timedelta(days=1)
 
 
 def period_of(terms: Terms, first: date, last: date) -> tuple[datetime, datetime]:
-    """Return when the first day begins and when the last one ends."""
+    """Return when the first day begins and when the last one ends.
+
+    Periods side by side leave no moment out and have none in common. Where the clocks
+    change at the cut-off, up to an hour of a day is in the period beside it.
+    """
     return _begin(terms, first), _begin(terms, last + _DAY)
 
 

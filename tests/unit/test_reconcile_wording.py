@@ -5,7 +5,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from reconciliation.matching import Fee, Key, Rule, Shape, Terms
@@ -113,6 +113,12 @@ def test_a_day_as_moments(made: Terms, starts: datetime, ends: datetime):
     assert period_of(made, DAY, DAY) == (starts, ends)
 
 
+def is_plain(local: datetime, zone: ZoneInfo) -> bool:
+    """Tell whether a local time is there once, and no change of clocks skips it."""
+    offsets = {local.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1)}
+    return len(offsets) == 1
+
+
 @given(
     st.sampled_from(["Asia/Kolkata", "America/New_York", "Europe/London"]),
     st.times().map(lambda value: value.replace(microsecond=0)),
@@ -124,6 +130,9 @@ def test_a_period_holds_its_days_and_no_other(
 ):
     made = terms(zone=ZoneInfo(zone), cutoff=cutoff)
     last = first + timedelta(days=more)
+    for day in (first, last + timedelta(days=1)):
+        local = datetime.combine(day, time(0)) - made.shift
+        assume(is_plain(local, made.zone))
 
     starts, ends = period_of(made, first, last)
 
