@@ -11,6 +11,8 @@ ORANGE: Final = "#ea8a1d"
 GRAY: Final = "#94a3b8"
 RED: Final = "#dc2626"
 _TICKS: Final = {"color": "#94a3b8", "maxTicksLimit": 8, "maxRotation": 0}
+#: Where every label has to be read; days may be left out.
+_ALL: Final = {"maxTicksLimit": 40, "maxRotation": 50, "autoSkip": False}
 
 Series = tuple[str, str, Sequence[float | None]]
 
@@ -48,7 +50,11 @@ def chart(
 
 
 def _options(
-    *, has_legend: bool, is_stacked: bool = False, **scale: Any
+    *,
+    has_legend: bool,
+    is_stacked: bool = False,
+    labels_all: bool = False,
+    **scale: Any,
 ) -> dict[str, Any]:
     return {
         "animation": False,
@@ -67,7 +73,11 @@ def _options(
             }
         },
         "scales": {
-            "x": {"stacked": is_stacked, "grid": {"display": False}, "ticks": _TICKS},
+            "x": {
+                "stacked": is_stacked,
+                "grid": {"display": False},
+                "ticks": {**_TICKS, **(_ALL if labels_all else {})},
+            },
             "y": {
                 "stacked": is_stacked,
                 "border": {"display": False},

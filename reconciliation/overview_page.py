@@ -196,6 +196,7 @@ def _charts(
                 for title, states, colour in _STATES
             ],
             is_stacked=True,
+            labels_all=True,
         ),
     ]
 

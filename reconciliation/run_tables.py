@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from ingestion.masking import mask_id
 from ingestion.models import IngestedFile
 from reconciliation.matching import Terms
 from reconciliation.measures import match_rate, matched_rows, percent_text, ratio
@@ -153,7 +154,7 @@ def open_rows(run: Run, *, after: int) -> tuple[SafeString, int | None]:
 
 def _open_row(row: OpenRow) -> tuple[object, ...]:
     url = reverse("admin:ingestion_transaction_change", args=[row.transaction_id])
-    link = format_html('<a class="dtq-link" href="{}">{}</a>', url, row.txn_id)
+    link = format_html('<a class="dtq-link" href="{}">{}</a>', url, mask_id(row.txn_id))
     return (
         link,
         _SIDES.get(row.side, row.side),

@@ -158,6 +158,10 @@ class RunAdmin(ReadOnlyAdmin):
         """Order a run of the same period, and go to its job."""
         run = get_object_or_404(Run, pk=object_id)
         terms = run_tables.terms_of_run(run)
+        if run.is_dry and terms is None:
+            text = "The rules that it tried are not to be read any more."
+            self.message_user(request, text, messages.ERROR)
+            return after_dialog(change_url(Run, run.pk))
         try:
             job = run_order(
                 profile=run.profile,
