@@ -237,6 +237,10 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "housekeeping": {"task": "jobs.tasks.housekeeping", "schedule": 60.0},
+    "schedules": {
+        "task": "reconciliation.tasks.decide_schedules",
+        "schedule": 60.0,
+    },
 }
 #: Celery closes the database connection around every task unless this is set; the
 #: runner checks the connection itself (jobs/tasks.py).
