@@ -8,7 +8,7 @@ from unfold.contrib.filters.admin import (
     RangeDateTimeFilter,
 )
 
-from reconciliation import profiles_admin, runs_admin  # noqa: F401
+from reconciliation import profiles_admin, runs_admin, schedules_admin  # noqa: F401
 from reconciliation.models import Reconciliation
 from tenants.adminkit import ReadOnlyAdmin, moment, pill
 

@@ -55,6 +55,11 @@ def next_slot(cron: Crontab, after: datetime) -> datetime | None:
     return next(slots(cron, after, after + MOST_YEARS * 366 * _DAY), None)
 
 
+def ever_comes(cron: Crontab) -> bool:
+    """Return whether there is any day like that; 31 February is none."""
+    return any(_days(cron, date(2000, 1, 1), date(2000 + MOST_YEARS, 1, 1)))
+
+
 def next_slots(cron: Crontab, after: datetime, most: int) -> list[datetime]:
     """Return the first few slots after a moment."""
     return list(islice(slots(cron, after, after + MOST_YEARS * 366 * _DAY), most))

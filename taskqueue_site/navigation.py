@@ -39,6 +39,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             ("Mismatches", "difference", "reconciliation_reconciliation"),
             ("Runs", "compare_arrows", "reconciliation_run"),
             ("Profiles", "tune", "reconciliation_profile"),
+            ("Schedules", "schedule", "reconciliation_schedule"),
             ("Usage", "data_usage", "jobs_usageevent"),
         ),
     ),
@@ -47,7 +48,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         (
             ("Workers", "memory", "jobs_worker"),
             ("Switches", "toggle_on", "jobs_switch"),
-            ("Schedules", "schedule", "django_celery_beat_periodictask"),
+            ("Beat tasks", "alarm", "django_celery_beat_periodictask"),
             ("Results", "checklist", "django_celery_results_taskresult"),
         ),
     ),

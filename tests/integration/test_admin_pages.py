@@ -48,6 +48,7 @@ from tests.arrange import (
     make_transaction,
 )
 from tests.reconciled import make_profile, make_run
+from tests.integration.scheduling import make_schedule
 
 pytestmark = pytest.mark.django_db
 
@@ -97,6 +98,7 @@ def rows(operator: User) -> None:
             tenant_id="t1", source="test", meter="jobs", quantity=1, job=job
         )
     TaskResult.objects.create(task_id="t", task_name="sweep", status="SUCCESS")
+    make_schedule("t1", "0 6 * * *", now=timezone.now())
     every = IntervalSchedule.objects.create(every=5, period="minutes")
     PeriodicTask.objects.create(name="p", task="sweep", interval=every)
 

@@ -12,7 +12,7 @@ from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from jobs import handlers, synthetic
 from jobs.models import Switch
 from jobs.switches import NotAcceptingError
-from reconciliation import schedules
+from reconciliation import orders
 from reconciliation.due import MOST_AT_ONCE
 from reconciliation.models import Schedule, Slot
 from reconciliation.schedules import (
@@ -254,7 +254,7 @@ def test_one_that_fails_is_told_and_the_others_run(monkeypatch: pytest.MonkeyPat
     """Half an order is undone, so that nothing runs which no slot names."""
     fails = make_schedule("t1", "0 * * * *", now=START, name="a", report={"what": "x"})
     runs = make_schedule("t1", "0 * * * *", now=START, name="b")
-    order = schedules.report_order
+    order = orders.report_order
 
     def half(**given: Any) -> Any:
         job = order(**given)
@@ -262,7 +262,7 @@ def test_one_that_fails_is_told_and_the_others_run(monkeypatch: pytest.MonkeyPat
             raise ZeroDivisionError("in the middle")
         return job
 
-    monkeypatch.setattr(schedules, "report_order", half)
+    monkeypatch.setattr("reconciliation.schedules.report_order", half)
     assert decide_due(now=START + HOUR) == {"refused": 1, "enqueued": 1}
     assert outcomes(fails) == [(START + HOUR, "refused")]
     assert outcomes(runs) == [(START + HOUR, "enqueued")]
