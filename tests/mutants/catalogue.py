@@ -30,5 +30,4 @@ WAITING: Final = (
     ),
     Waiting(30, "counters of Redis billed", "usage counters in Redis"),
     Waiting(32, "mask of the logs misses `extra=`", "a filter that masks logs"),
-    Waiting(35, "slot of a schedule not unique", "schedules of tenants"),
 )

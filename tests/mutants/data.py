@@ -9,6 +9,8 @@ _UPI: Final = "tests/unit/test_upi.py::"
 _WALLS: Final = "tests/integration/test_walls.py::"
 _EVENTS: Final = "tests/integration/test_events.py::"
 
+_TWO_BEATS: Final = "tests/integration/test_two_beats.py::test_each_due_time_runs_once"
+
 _ROUNDED: Final = """\
     sign, grouped, decimals = match.groups("")
     if len(decimals) > MAX_DECIMALS:
@@ -145,6 +147,14 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
+        35,
+        "slot of a schedule not unique",
+        "reconciliation/migrations/0004_mismatches_and_schedules.py",
+        "fields=('schedule', 'due_at'), name='reconciliation_slot_once'",
+        "fields=('schedule', 'due_at', 'id'), name='reconciliation_slot_once'",
+        (_TWO_BEATS,),
+    ),
+    Mutant(
         46,
         "log of events open to UPDATE",
         "jobs/migrations/0006_events_and_switches.py",
@@ -180,6 +190,33 @@ MUTANTS: Final = (
         (
             "tests/integration/test_bulk.py::"
             "test_a_person_who_decided_meanwhile_is_not_overruled",
+        ),
+    ),
+    Mutant(
+        71,
+        "schedule decided without its lock",
+        "reconciliation/schedules.py",
+        "rows = Schedule.objects.select_for_update(no_key=True)",
+        "rows = Schedule.objects.all()",
+        (_TWO_BEATS,),
+    ),
+    Mutant(
+        72,
+        "time that the clock shows twice is due twice",
+        "reconciliation/slots.py",
+        "        if cron.is_of_every_hour:\n            yield from _all",
+        "        if wall:\n            yield from _all",
+        ("tests/unit/test_slots.py::test_on_the_days_when_clocks_change",),
+    ),
+    Mutant(
+        73,
+        "slots of a pause made up for",
+        "reconciliation/schedules.py",
+        "            locked.decided_upto = max(decided_upto, locked.decided_upto)\n",
+        "",
+        (
+            "tests/integration/test_schedules.py::"
+            "test_slots_of_a_pause_are_neither_missed_nor_run",
         ),
     ),
 )
