@@ -24,14 +24,17 @@ _MOST_LISTED: Final = 4
 _HOUR: Final = 60
 
 
-def in_words(cron: Crontab, after: datetime) -> str:
+def in_words(cron: Crontab, after: datetime | None = None) -> str:
     """Return when it is due, for people: `Every day at 06:00, Asia/Kolkata`.
 
-    What has no short words is told as it is written, with the next three times.
+    What has no short words is told as it is written, with the next three times after
+    a moment.
     """
     days, times = _days(cron), _times(cron)
     zone = cron.zone.key
     if days is None or times is None:
+        if after is None:
+            return f"{cron.text}, {zone}"
         found = next_slots(cron, after, 3)
         shown = (f"{slot.astimezone(cron.zone):%Y-%m-%d %H:%M}" for slot in found)
         return f"{cron.text}, {zone}: {', '.join(shown) or 'never'}"

@@ -45,6 +45,14 @@ def _text(label: str, help_text: str = "", **options: Any) -> forms.CharField:
     return forms.CharField(label=label, help_text=help_text, widget=widget, **options)
 
 
+class FiltersField(forms.JSONField):
+    """JSON that may be empty, and then shows nothing."""
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return what the input shows."""
+        return "" if value is None else super().prepare_value(value)
+
+
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     """A schedule with the times of its crontab, which are a row of beat's."""
 
@@ -55,7 +63,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         choices=[("", "---------"), *Report.What.choices],
         widget=UnfoldAdminSelectWidget(),
     )
-    report_filters = forms.JSONField(
+    report_filters = FiltersField(
         label="Filters of the report",
         required=False,
         help_text='JSON, such as {"source": ["UPI"]}; empty for all rows.',

@@ -1,14 +1,11 @@
 """The screens of schedules: when they run next, and what became of each time."""
 
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar, Final
-from uuid import UUID
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -21,17 +18,25 @@ from reconciliation.crontab_words import in_words
 from reconciliation.crontabs import CrontabError
 from reconciliation.models import Schedule, Slot
 from reconciliation.schedule_forms import NAMES, ScheduleForm
+from reconciliation.schedule_tables import (
+    HISTORY,
+    UPCOMING,
+    history_table,
+    jobs_there,
+    outcome_pill,
+    upcoming_table,
+    wall,
+)
 from reconciliation.schedules import (
     crontab,
     last_slots,
-    period,
     run_now,
     schedule_delete,
     schedule_pause,
     schedule_resume,
     schedule_save,
 )
-from reconciliation.slots import next_slot, next_slots
+from reconciliation.slots import next_slot
 from tenants.adminkit import (
     ChangeList,
     DialogForm,
@@ -46,10 +51,6 @@ from tenants.adminkit import (
 )
 from tenants.wording import age
 
-UPCOMING: Final = 5
-HISTORY: Final = 50
-_TONES: Final = {"enqueued": "succeeded", "skipped": "paused", "refused": "dead"}
-
 
 class ConfirmForm(DialogForm):
     """Asks nothing but a yes."""
@@ -63,7 +64,7 @@ class ScheduleChangeList(ChangeList):
         super().get_results(request)
         schedules = list(self.result_list)
         last = last_slots(schedules)
-        there = _jobs_there(last.values())
+        there = jobs_there(last.values())
         for schedule in schedules:
             schedule.last = slot = last.get(schedule.pk)
             schedule.has_job = slot is not None and slot.job_id in there
@@ -76,7 +77,7 @@ class ScheduleAdmin(ModelAdmin):
 
     form = ScheduleForm
     list_display = (
-        *("name", "tenant", "what", "words", "next_run", "last_slot", "is_on"),
+        *("name", "is_on", "next_run", "last_slot", "tenant", "what", "short_words"),
     )
     list_select_related = ("tenant", "profile", "task__crontab")
     list_filter = (
@@ -158,7 +159,7 @@ class ScheduleAdmin(ModelAdmin):
         """Count the slots that go with a schedule, instead of listing them."""
         schedules = list(objs)
         slots = Slot.objects.filter(schedule__in=schedules).count()
-        counts = {"schedules": len(schedules), "of its past times": slots}
+        counts = {"schedules": len(schedules), "past times": slots}
         return [str(each) for each in schedules], counts, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
@@ -244,19 +245,20 @@ class ScheduleAdmin(ModelAdmin):
 
     @admin.display(description="Runs")
     def what(self, schedule: Schedule) -> str:
-        """Return what it runs, and for which days."""
-        covers = Schedule.Covers(schedule.covers).label.lower()
+        """Return what it runs."""
         if schedule.profile is not None:
-            return f"{schedule.profile.name}, {covers}"
-        return f"report of {(schedule.report or {}).get('what')}, {covers}"
+            return str(schedule.profile.name)
+        return f"report of {(schedule.report or {}).get('what')}"
 
     @admin.display(description="When")
     def words(self, schedule: Schedule) -> str | SafeString:
-        """Return its times in words."""
-        try:
-            return in_words(crontab(schedule), timezone.now())
-        except CrontabError as error:
-            return pill(f"unreadable: {error}", "dead")
+        """Return its times in words, or else the next of them."""
+        return _words(schedule, timezone.now())
+
+    @admin.display(description="When")
+    def short_words(self, schedule: Schedule) -> str | SafeString:
+        """Return its times in words, or else as they are written."""
+        return _words(schedule, None)
 
     @admin.display(description="Next")
     def next_run(self, schedule: Schedule) -> str | SafeString:
@@ -271,7 +273,7 @@ class ScheduleAdmin(ModelAdmin):
         if due_at is None:
             return subtle("never")
         return format_html(
-            "{} {}", _wall(schedule, due_at), subtle(age(due_at, now=now))
+            "{} {}", wall(schedule, due_at), subtle(age(due_at, now=now))
         )
 
     @admin.display(description="Last")
@@ -281,7 +283,7 @@ class ScheduleAdmin(ModelAdmin):
         if slot is None:
             return subtle("–")
         shown = subtle(age(slot.due_at, now=timezone.now()))
-        return format_html("{} {}", _outcome(slot, has_job=schedule.has_job), shown)
+        return format_html("{} {}", outcome_pill(slot, has_job=schedule.has_job), shown)
 
     @admin.display(description="State", ordering="task__enabled")
     def is_on(self, schedule: Schedule) -> SafeString:
@@ -293,75 +295,16 @@ class ScheduleAdmin(ModelAdmin):
     @admin.display(description=f"Next {UPCOMING} times")
     def upcoming(self, schedule: Schedule) -> str:
         """Return when it is due next, and which days each time is about."""
-        now = timezone.now()
-        try:
-            due = next_slots(crontab(schedule), now, UPCOMING)
-        except CrontabError:
-            due = []
-        rows = [
-            (_wall(schedule, slot), age(slot, now=now), *_period(schedule, slot))
-            for slot in due
-        ]
-        heads = ("Time", "", "Covers from", "to")
-        empty = "It never comes."
-        if not schedule.task.enabled:
-            rows, empty = [], "It is paused."
-        return _table("upcoming", heads, rows, empty)
+        return upcoming_table(schedule, now=timezone.now())
 
     @admin.display(description=f"Latest {HISTORY}")
     def history(self, schedule: Schedule) -> str:
         """Return what became of its latest times."""
-        slots = list(schedule.slots.order_by("-due_at")[:HISTORY])
-        there = _jobs_there(slots)
-        rows = [
-            (
-                _wall(schedule, slot.due_at),
-                _outcome(slot, has_job=slot.job_id in there),
-                slot.text or "–",
-            )
-            for slot in slots
-        ]
-        heads = ("Time", "What became of it", "Why")
-        return _table("history", heads, rows, "None has come yet.", breakable=(2,))
+        return history_table(schedule)
 
 
-def _jobs_there(slots: Iterable[Slot]) -> set[UUID]:
-    """Return which of their jobs are kept still."""
-    ids = [slot.job_id for slot in slots if slot.job_id is not None]
-    return set(Job.objects.filter(pk__in=ids).values_list("pk", flat=True))
-
-
-def _outcome(slot: Slot, *, has_job: bool) -> SafeString:
-    """Return what became of a slot; it leads to its job, unless that was pruned."""
-    label = pill(slot.outcome, _TONES[slot.outcome])
-    if slot.job_id is None or not has_job:
-        return label
-    return row_link(Job, slot.job_id, label)
-
-
-def _wall(schedule: Schedule, moment: datetime) -> str:
-    """Return what the schedule's own clock shows at a moment."""
-    row = schedule.task.crontab
-    zone = timezone.get_current_timezone() if row is None else row.timezone
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
-
-
-def _period(schedule: Schedule, due_at: datetime) -> list[str]:
-    return [_wall(schedule, moment) for moment in period(schedule, due_at)]
-
-
-def _table(
-    name: str,
-    heads: tuple[str, ...],
-    rows: list[tuple[Any, ...]],
-    empty: str,
-    breakable: tuple[int, ...] = (),
-) -> str:
-    context = {
-        "name": name,
-        "heads": heads,
-        "rows": rows,
-        "breakable": breakable,
-        "empty": empty,
-    }
-    return render_to_string("admin/ingestion/table.html", context)
+def _words(schedule: Schedule, after: datetime | None) -> str | SafeString:
+    try:
+        return in_words(crontab(schedule), after)
+    except CrontabError as error:
+        return pill(f"unreadable: {error}", "dead")

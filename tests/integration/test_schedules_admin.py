@@ -179,7 +179,7 @@ def test_list_and_page_tell_what_was_and_what_comes(browser: Client, profile: Pr
     decide_due(now=now)
     listed = browser.get(LIST).content.decode()
     assert "At minute 30 of every hour, Europe/Berlin" in listed
-    assert "upi, the day before" in listed
+    assert ">upi<" in listed
     assert ">on</span>" in listed
     page = browser.get(page_of(schedule)).content.decode()
     upcoming, history = tables(page)
@@ -273,7 +273,7 @@ def test_a_schedule_is_deleted_with_what_belongs_to_it(browser: Client):
     schedule = make_schedule("t1", "* * * * *", now=timezone.now() - HOUR / 30)
     decide_due(now=timezone.now())
     asked = browser.get(page_of(schedule, "delete")).content.decode()
-    assert "of its past times" in asked.lower()
+    assert "Past times: 2" in asked
     assert browser.post(page_of(schedule, "delete"), {"post": "yes"}).status_code == 302
     assert not PeriodicTask.objects.exists()
     assert not CrontabSchedule.objects.exists()

@@ -54,3 +54,9 @@ def test_in_words(text: str, words: str):
     fields = dict(zip(names, text.split(), strict=True))
     cron = crontab_of(**fields, zone=ZoneInfo("Europe/Berlin"))
     assert in_words(cron, NOW) == words
+
+
+def test_without_a_moment_what_has_no_words_is_told_as_written():
+    fields = {name: "*" for name, *_ in FIELDS} | {"minute": "*/7"}
+    cron = crontab_of(**fields, zone=ZoneInfo("Europe/Berlin"))
+    assert in_words(cron) == "*/7 * * * *, Europe/Berlin"
