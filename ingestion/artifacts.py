@@ -15,8 +15,11 @@ from ingestion.storage import Store
 from tenants.scoping import tenant_scope
 
 HEADER: Final = ("line", "column", "reason", "value")
-#: Where loads leave files; nobody else writes there.
-FOLDERS: Final = ("rejects", "conflicts", "flags", "corrections", "summaries")
+#: Where jobs leave files; nobody else writes there.
+FOLDERS: Final = (
+    *("rejects", "conflicts", "flags", "corrections", "summaries"),
+    "reports",
+)
 _PAGE_ROWS: Final = 10_000
 
 # A spreadsheet runs a cell that starts like this; numbers stay as they are.

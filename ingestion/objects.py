@@ -119,6 +119,13 @@ class Store(Protocol):
         """
         ...
 
+    def remove_folder(self, key: str) -> None:
+        """Remove every object below a key, which a tenant's own objects have in common.
+
+        None may be there. Raises StoreUnavailableError; some may be gone then.
+        """
+        ...
+
     def upload_form(
         self, key: str, *, size: int, content_type: str, seconds: int
     ) -> Form | None:

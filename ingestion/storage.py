@@ -121,6 +121,15 @@ class FolderStore:
             raise StoreUnavailableError(str(error)) from error
         return True
 
+    def remove_folder(self, key: str) -> None:
+        """Remove the folder with all that is in it; see Store."""
+        try:
+            shutil.rmtree(self._path(key))
+        except (ObjectMissingError, FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise StoreUnavailableError(str(error)) from error
+
     def upload_form(self, key: str, **_: Any) -> None:
         """Return None: a folder answers nobody; see Store."""
 

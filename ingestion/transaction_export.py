@@ -20,7 +20,8 @@ COLUMNS: Final = (
     *("counterparty_account", "vpa_or_ifsc", "amount", "currency", "direction"),
     *("status", "txn_timestamp", "created_at", "file_id"),
 )
-_MASKED: Final[dict[str, Callable[[str], str]]] = {
+#: What hides the account in a column.
+MASKED: Final[dict[str, Callable[[str], str]]] = {
     "txn_id": mask_id,
     "source_txn_id": mask_id,
     "account_id": mask_account,
@@ -70,7 +71,7 @@ def _cell(column: str) -> Callable[[Any], str]:
         return lambda value: "" if value is None else str(value)
     if column in _TIMES:
         return lambda value: localtime(value).isoformat(sep=" ") if value else ""
-    mask = _MASKED.get(column)
+    mask = MASKED.get(column)
     if mask is None:
         return lambda value: disarm(value or "")
     return lambda value: disarm(mask(value) if value else "")

@@ -91,7 +91,7 @@ def upload_path(*, tenant: str, path: str) -> str:
     relative = object_key(tenant, path).removeprefix(f"tenants/{tenant}/")
     first, *_ = parts = relative.split("/")
     if first in FOLDERS:
-        raise UnsafePathError("That folder is kept for what loads leave behind.")
+        raise UnsafePathError("That folder is kept for what jobs leave behind.")
     if any(len(part.encode()) > _MOST_NAME_BYTES for part in parts):
         raise UnsafePathError(
             f"A name between two slashes may have {_MOST_NAME_BYTES} bytes at most."

@@ -130,6 +130,9 @@ class LinksOutput(serializers.Serializer[Any]):
     summary = serializers.CharField(
         required=False, help_text="Download of all that is known of the file."
     )
+    report = serializers.CharField(
+        required=False, help_text="Download of the report that it wrote."
+    )
 
 
 class JobOutput(serializers.Serializer[Job]):

@@ -8,7 +8,12 @@ from unfold.contrib.filters.admin import (
     RangeDateTimeFilter,
 )
 
-from reconciliation import profiles_admin, runs_admin, schedules_admin  # noqa: F401
+from reconciliation import (  # noqa: F401
+    profiles_admin,
+    reports_admin,
+    runs_admin,
+    schedules_admin,
+)
 from reconciliation.models import Reconciliation
 from tenants.adminkit import ReadOnlyAdmin, moment, pill
 

@@ -5,10 +5,11 @@ People, producers and schedules order through these calls alone.
 
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from jobs.models import Job, Priority
 from jobs.services import job_enqueue
-from reconciliation.models import Profile
+from reconciliation.models import Profile, Report
 
 RECONCILE: Final = "reconcile"
 REPORT: Final = "report"
@@ -50,11 +51,34 @@ def report_order(
     payload: dict[str, Any],
     now: datetime,
     priority: Priority = Priority.NORMAL,
+    run_after: datetime | None = None,
+    max_attempts: int | None = None,
 ) -> Job:
     """Enqueue a report, and return its job; `payload` is checked already.
 
     Raises switches.NotAcceptingError where the tenant takes no jobs.
     """
-    return job_enqueue(
-        tenant_id=tenant_id, kind=REPORT, payload=payload, now=now, priority=priority
+    job = job_enqueue(
+        tenant_id=tenant_id,
+        kind=REPORT,
+        payload=payload,
+        now=now,
+        priority=priority,
+        run_after=run_after,
+        max_attempts=max_attempts,
     )
+    report_row(tenant_id=tenant_id, job_id=job.pk, payload=payload)
+    return job
+
+
+def report_row(*, tenant_id: str, job_id: UUID, payload: dict[str, Any]) -> Report:
+    """Return what lists show of a report; it has its period beside its filters."""
+    period = {name: payload[name] for name in ("starts_at", "ends_at")}
+    filters = {**period, **payload.get("filters", {})}
+    report: Report
+    report, _ = Report.objects.get_or_create(
+        job_id=job_id,
+        tenant_id=tenant_id,
+        defaults={"what": payload["what"], "filters": filters},
+    )
+    return report

@@ -40,6 +40,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             ("Runs", "compare_arrows", "reconciliation_run"),
             ("Profiles", "tune", "reconciliation_profile"),
             ("Schedules", "schedule", "reconciliation_schedule"),
+            ("Reports", "summarize", "reconciliation_report"),
             ("Usage", "data_usage", "jobs_usageevent"),
         ),
     ),

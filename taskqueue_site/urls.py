@@ -25,6 +25,7 @@ from jobs.dead_letters_api import (
     RetryManyView,
     RetryView,
 )
+from reconciliation.api import EnqueueReportView, ReportView
 from taskqueue_site.health import livez, readyz
 from taskqueue_site.metrics import metrics
 from taskqueue_site.openapi import DocsView, SchemaView
@@ -36,6 +37,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
     path("enqueue/ingest", EnqueueIngestView.as_view(), name="enqueue-ingest"),
+    path("enqueue/report", EnqueueReportView.as_view(), name="enqueue-report"),
     path("enqueue/sleep", EnqueueSleepView.as_view(), name="enqueue-sleep"),
     path("jobs", JobsView.as_view(), name="jobs"),
     path("jobs/<str:job_id>", JobView.as_view(), name="job"),
@@ -49,6 +51,7 @@ urlpatterns = [
         name="job-corrections",
     ),
     path("jobs/<str:job_id>/summary", SummaryView.as_view(), name="job-summary"),
+    path("jobs/<str:job_id>/report", ReportView.as_view(), name="job-report"),
     path("v1/uploads", UploadsView.as_view(), name="uploads"),
     path("v1/uploads/<str:token>", UploadView.as_view(), name="upload"),
     path(_LETTERS, DeadLettersView.as_view(), name="dead-letters"),

@@ -18,6 +18,7 @@ from django.db import models
 
 from ingestion import storage
 from jobs.models import Attempt, Job, UsageEvent
+from jobs.serializers import FILE_SUFFIX
 from tenants.scoping import TenantOwned, all_tenants, tenant_scope
 from tests.arrange import attempts_of, reread
 
@@ -153,7 +154,7 @@ def _renaming(job: Job) -> Callable[[str], str]:
 def _objects(job: Job) -> Iterator[Row]:
     """Yield the objects that the result names, with what is in them."""
     for name, path in sorted((job.result or {}).items()):
-        if not isinstance(path, str):
+        if not (name.endswith(FILE_SUFFIX) and isinstance(path, str)):
             continue
         key = storage.object_key(job.tenant_id, path)
         store = storage.store()

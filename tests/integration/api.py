@@ -10,6 +10,7 @@ from tenants.services import api_key_create
 
 INGEST = "/enqueue/ingest"
 SLEEP = "/enqueue/sleep"
+REPORT = "/enqueue/report"
 
 
 def make_key(slug: str, **options: Any) -> str:

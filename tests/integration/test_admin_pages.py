@@ -33,6 +33,7 @@ from jobs.models import (
     Worker,
 )
 from reconciliation.models import Reconciliation, Run
+from reconciliation.models import Reconciliation, Report
 from tenants.models import ApiKey, Membership, Tenant
 from tenants.scoping import all_tenants
 from tenants.services import api_key_create
@@ -56,6 +57,7 @@ LEDGER: list[type[Model]] = [
     *(Job, DeadLetter, Attempt, UsageEvent, Worker, LeaderLease, IngestedFile),
     *(KeptOutRow, Transaction, Reconciliation, TaskResult, DeadMessage),
     *(BulkDecision, Statement, FileFault, Run),
+    *(BulkDecision, Statement, FileFault, Report),
 ]
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
@@ -94,6 +96,7 @@ def rows(operator: User) -> None:
         Membership.objects.create(tenant_id="t1", user=operator)
         Worker.objects.create(name="w1", pool="shared", slots=2)
         Reconciliation.objects.create(tenant_id="t1", mismatch_type="amount")
+        Report.objects.create(tenant_id="t1", what="usage", job=job)
         UsageEvent.objects.create(
             tenant_id="t1", source="test", meter="jobs", quantity=1, job=job
         )

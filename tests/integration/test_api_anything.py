@@ -11,13 +11,20 @@ from rest_framework.test import APIClient
 from jobs.models import Job
 from tenants.scoping import all_tenants
 from tests.arrange import make_dead_job, make_tenant, reread
-from tests.integration.api import INGEST, SLEEP, assert_problem, client_of
+from tests.integration.api import INGEST, REPORT, SLEEP, assert_problem, client_of
 
 pytestmark = pytest.mark.django_db
 
 GOOD: dict[str, dict[str, Any]] = {
     INGEST: {"tenant_id": "owner", "s3_path": "a.csv", "source": "UPI"},
     SLEEP: {"tenant_id": "owner", "seconds": 1, "steps": 2, "fail": "retryable"},
+    REPORT: {
+        "tenant_id": "owner",
+        "what": "transactions",
+        "starts_at": "2026-01-01T00:00:00Z",
+        "ends_at": "2026-02-01T00:00:00Z",
+        "filters": {"status": "FAILED"},
+    },
 }
 COMMON = {"tenant_id", "priority", "run_after", "max_attempts"}
 FIELDS = [(path, name) for path in GOOD for name in COMMON | GOOD[path].keys()]

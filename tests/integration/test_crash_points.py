@@ -24,6 +24,7 @@ from jobs import fencing, handlers, ledger
 from jobs.handlers import Checkpoint
 from jobs.models import Job
 from jobs.statements import bound_pauses
+from reconciliation import report_handlers
 from tenants.acting import acting
 from tenants.scoping import tenant_scope
 from tests import totals_source
@@ -94,10 +95,11 @@ def hasty(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    """An empty folder as the object store, small chunks, and a worker that is free."""
+    """An empty folder as the object store, small steps, and a worker that is free."""
     folder = FileSystemStorage(location=tmp_path)
     monkeypatch.setattr(storage, "storages", {"default": folder})
     settings.INGEST_CHUNK_ROWS = 4
+    monkeypatch.setattr(report_handlers, "PAGE_ROWS", 2)
     # The server ends a frozen loader after a minute, for which others wait.
     monkeypatch.setattr(fencing, "bound_pauses", lambda **_: bound_pauses(seconds=1))
     add_worker("shared", 10)

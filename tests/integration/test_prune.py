@@ -46,7 +46,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 DAY = 24 * 3600.0
 OLD = 100 * DAY
-NO_FILES = {"kept-out rows": 0, "faults": 0, "statements": 0, "files": 0}
+NO_REPORTS = {"unfinished reports": 0}
+NO_FILES = {
+    **{"kept-out rows": 0, "faults": 0, "statements": 0, "files": 0},
+    **NO_REPORTS,
+}
 NOTHING_HELD = {
     "undecided dead letters": 0,
     "attempts a new dispatcher would replay": 0,
@@ -323,6 +327,7 @@ def test_a_failed_load_that_brought_nothing_goes_with_its_job(
     assert list(prune(tenant=t1, now=now)) == [
         {
             **{"kept-out rows": 1, "faults": 1, "statements": 1, "files": 1},
+            **NO_REPORTS,
             **{"events": 1, "attempts": 1, "jobs": 1},
         }
     ]

@@ -172,7 +172,7 @@ def test_a_copy_replaces_only_what_it_is_told_to(files: list[str], objects: Path
 
 
 def test_folders_of_loads_are_not_open(files: list[str], objects: Path):
-    with pytest.raises(CommandError, match="kept for what loads leave behind"):
+    with pytest.raises(CommandError, match="kept for what jobs leave behind"):
         typed("t1", files[0], "--as", "rejects/a.csv")
     assert not objects.exists()
 

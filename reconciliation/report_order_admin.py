@@ -1,0 +1,195 @@
+"""The page on which staff order a report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Any, Final
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+
+from ingestion.profiles import source_names
+from jobs.payloads import PayloadError
+from jobs.switches import NotAcceptingError
+from reconciliation.lifecycle import State
+from reconciliation.models import Profile, Reconciliation, Report
+from reconciliation.orders import report_order
+from reconciliation.report_payloads import DIRECTIONS, FILTERS, STATUSES, read_report
+from tenants.models import Tenant
+from tenants.scoping import tenant_scope
+from tenants.selectors import UnknownTenantError, tenant_get
+
+#: Tenants that are offered while one types; any other may be typed all the same.
+MOST_OFFERED: Final = 500
+LABELS: Final[Mapping[str, str]] = {
+    "tenant": "Tenant",
+    "what": "Rows",
+    "starts_at": "From",
+    "ends_at": "Until",
+    "account_id": "Account",
+    "amount_min": "Least amount",
+    "amount_max": "Greatest amount",
+    "file_id": "File number",
+    "mismatch_type": "Type",
+}
+_CHOICES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
+    "status": [(status, status) for status in STATUSES],
+    "direction": list(DIRECTIONS.items()),
+    "mismatch_type": [
+        (value, value.replace("_", " ")) for value in Reconciliation.MismatchType.values
+    ],
+    "state": [(state.value, state.value) for state in State],
+}
+_HINTS: Final[Mapping[str, str]] = {
+    "account_id": "Whole, as the file gave it",
+    "amount_min": "Like 1000.00",
+    "currency": "Like INR",
+    "meter": "Like rows, bytes, jobs or worker_us",
+    "kind": "Like ingest",
+}
+_WRONG_TIME: Final = "Choose a date and a time."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One filter on the page."""
+
+    name: str
+    label: str
+    value: str
+    choices: Sequence[tuple[str, str]]
+    hint: str
+    offered: Sequence[str]
+
+
+def may_order(request: HttpRequest) -> bool:
+    """Return whether the user may order and download reports."""
+    return request.user.has_perm("reconciliation.download_report")
+
+
+def order(screen: Any, request: HttpRequest) -> HttpResponse:
+    """Show the form, or enqueue the report and go to the list."""
+    if not may_order(request):
+        raise PermissionDenied
+    now = timezone.now()
+    if request.method != "POST":
+        return _page(screen, request, _first_values(request, now), [])
+    typed = {name: str(value).strip() for name, value in request.POST.items()}
+    try:
+        report = _order(typed, now)
+    except UnknownTenantError as error:
+        flaws = [("tenant", str(error))]
+    except NotAcceptingError as error:
+        flaws = [("tenant", str(error))]
+    except PayloadError as error:
+        flaws = [(path.rpartition("/")[2], text) for path, text in error.flaws()]
+    else:
+        text = f"The report of {report.what} of {report.tenant_id} is ordered."
+        screen.message_user(request, text, messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:reconciliation_report_changelist"))
+    return _page(screen, request, typed, flaws, status=HTTPStatus.BAD_REQUEST)
+
+
+def _order(typed: Mapping[str, str], now: datetime) -> Report:
+    """Enqueue what was typed.
+
+    Raises UnknownTenantError, NotAcceptingError or PayloadError.
+    """
+    tenant = typed.get("tenant", "")
+    tenant_get(slug=tenant)
+    payload = read_report(tenant=tenant, payload=_payload(typed), now=now)
+    with tenant_scope(tenant):
+        job = report_order(tenant_id=tenant, payload=payload, now=now)
+        report: Report = Report.objects.get(job=job)
+    return report
+
+
+def _payload(typed: Mapping[str, str]) -> dict[str, Any]:
+    """Return the payload that was meant; raises PayloadError for what is no time."""
+    what = typed.get("what", "")
+    filters: dict[str, Any] = {
+        name: value
+        for name in FILTERS.get(what, ())
+        if (value := typed.get(f"{what}-{name}"))
+    }
+    number = filters.get("file_id", "")
+    if number.isascii() and number.isdigit() and len(number) < 20:
+        filters["file_id"] = int(number)
+    period = {name: _moment(typed, name) for name in ("starts_at", "ends_at")}
+    return {"what": what, **period, "filters": filters}
+
+
+def _moment(typed: Mapping[str, str], name: str) -> str:
+    try:
+        moment = datetime.fromisoformat(typed.get(name, ""))
+        aware = moment if moment.tzinfo else timezone.make_aware(moment)
+        return aware.isoformat(timespec="microseconds")
+    except (ValueError, OverflowError):
+        raise PayloadError({name: [_WRONG_TIME]}) from None
+
+
+def _first_values(request: HttpRequest, now: datetime) -> dict[str, str]:
+    """Return what the form begins with: yesterday, and what the address says."""
+    midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0)
+    return {
+        "what": Report.What.TRANSACTIONS.value,
+        "starts_at": f"{midnight - timedelta(days=1):%Y-%m-%dT%H:%M}",
+        "ends_at": f"{midnight:%Y-%m-%dT%H:%M}",
+        **request.GET.dict(),
+    }
+
+
+def _page(
+    screen: Any,
+    request: HttpRequest,
+    typed: Mapping[str, str],
+    flaws: Sequence[tuple[str, str]],
+    *,
+    status: int = HTTPStatus.OK,
+) -> HttpResponse:
+    slugs = Tenant.objects.order_by("slug").values_list("slug", flat=True)
+    context = {
+        **screen.admin_site.each_context(request),
+        "title": "Order a report",
+        "opts": screen.opts,
+        "typed": typed,
+        "flaws": [(label_of(name) if name else "", text) for name, text in flaws],
+        "tenants": list(slugs[:MOST_OFFERED]),
+        "groups": [(what, _inputs(what, typed)) for what in FILTERS],
+        "zone": timezone.get_current_timezone_name(),
+    }
+    template = "admin/reconciliation/report/order.html"
+    return render(request, template, context, status=status)
+
+
+def _inputs(what: str, typed: Mapping[str, str]) -> list[Input]:
+    return [
+        Input(
+            name=f"{what}-{name}",
+            label=label_of(name),
+            value=typed.get(f"{what}-{name}", ""),
+            choices=_CHOICES.get(name, ()),
+            hint=_HINTS.get(name, ""),
+            offered=_offered(name),
+        )
+        for name in FILTERS[what]
+    ]
+
+
+def _offered(name: str) -> Sequence[str]:
+    if name == "source":
+        return list(source_names())
+    if name == "profile":
+        names = Profile.objects.order_by("name").values_list("name", flat=True)
+        return list(names.distinct()[:MOST_OFFERED])
+    return ()
+
+
+def label_of(name: str) -> str:
+    """Return what people call a filter."""
+    return LABELS.get(name, name.replace("_", " ").capitalize())
