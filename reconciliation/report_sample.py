@@ -1,4 +1,4 @@
-"""A little usage to report, some of it named like a formula, for trying the kind out."""
+"""A little usage to report, some named like a formula, for trying the kind out."""
 
 from datetime import UTC, datetime
 from typing import Final

@@ -204,3 +204,33 @@ def test_a_key_taken_between_the_look_and_the_claim_is_not_given_again(
         patch.setattr(store, "stat", too_early)
         assert not store.reserve(KEY)
     assert b"".join(store.blocks(store.stat(KEY), 0)) == b"one"
+
+
+def test_a_folder_goes_with_all_that_is_in_it_and_nothing_else(store: Store):
+    names = ("reports/a/1.csv", "reports/a/b/2.csv", "reports/ab.csv", "reports/c/1")
+    for name in names:
+        store.write(f"tenants/t1/{name}", io.BytesIO(b"x"))
+    store.write("tenants/t2/reports/a/1.csv", io.BytesIO(b"x"))
+    store.remove_folder("tenants/t1/reports/a")
+    for name in names[:2]:
+        with pytest.raises(ObjectMissingError):
+            store.stat(f"tenants/t1/{name}")
+    for name in names[2:]:
+        store.stat(f"tenants/t1/{name}")
+    store.stat("tenants/t2/reports/a/1.csv")
+    store.remove_folder("tenants/t1/reports/a")
+
+
+def test_no_folder_is_removed_from_a_store_that_is_away():
+    away = _object_store("s3://bucket?endpoint=http://127.0.0.1:1")["OPTIONS"]
+    with pytest.raises(StoreUnavailableError):
+        S3Store(S3Storage(**away)).remove_folder("tenants/t1/reports/a")
+
+
+def test_a_link_that_leads_out_of_the_tenants_folder_is_not_followed(tmp_path: Path):
+    store = FolderStore(FileSystemStorage(location=tmp_path))
+    store.write("tenants/t2/reports/1.csv", io.BytesIO(b"x"))
+    (tmp_path / "tenants/t1").mkdir()
+    (tmp_path / "tenants/t1/reports").symlink_to(tmp_path / "tenants/t2/reports")
+    store.remove_folder("tenants/t1/reports")
+    store.stat("tenants/t2/reports/1.csv")
