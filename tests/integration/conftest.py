@@ -17,6 +17,7 @@ from jobs.broker import Publisher
 from jobs.dispatcher import Dispatcher
 from jobs.models import Job
 from jobs.queues import pool_queue
+from reconciliation import report_handlers
 from taskqueue_site.settings import _object_store
 from tests import totals_source
 from tests.arrange import make_job, make_tenant, run
@@ -114,3 +115,11 @@ def totals_sources(monkeypatch: pytest.MonkeyPatch) -> None:
 def small_chunks(settings: Any) -> None:
     """Three rows are a chunk."""
     settings.INGEST_CHUNK_ROWS = 3
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three rows of a report are a page, and windows are nearly as small."""
+    monkeypatch.setattr(report_handlers, "PAGE_ROWS", 3)
+    monkeypatch.setattr(report_handlers, "_FIRST_WINDOW", 2)
+    monkeypatch.setattr(report_handlers, "_WIDEST_WINDOW", 8)
