@@ -32,8 +32,7 @@ from jobs.models import (
     UsageEvent,
     Worker,
 )
-from reconciliation.models import Reconciliation, Run
-from reconciliation.models import Reconciliation, Report
+from reconciliation.models import Reconciliation, Report, Run
 from tenants.models import ApiKey, Membership, Tenant
 from tenants.scoping import all_tenants
 from tenants.services import api_key_create
@@ -48,8 +47,8 @@ from tests.arrange import (
     make_tenant,
     make_transaction,
 )
-from tests.reconciled import make_profile, make_run
 from tests.integration.scheduling import make_schedule
+from tests.reconciled import make_profile, make_run
 
 pytestmark = pytest.mark.django_db
 
