@@ -1,4 +1,4 @@
-"""The HTTP API of reports: order one, fetch it."""
+"""The HTTP API of reconciliations and reports: order one, fetch a report."""
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
@@ -12,11 +12,56 @@ from rest_framework.views import APIView
 from ingestion.api import CsvNegotiation, send
 from jobs.api import job_or_404
 from jobs.serializers import EnqueueInput, JobOutput, accepted
-from reconciliation.orders import report_order
+from jobs.services import job_enqueue
+from reconciliation.orders import RECONCILE, report_order
+from reconciliation.payloads import ReconcilePayload
 from reconciliation.report_downloads import NoReportError, download_of_job
 from reconciliation.report_payloads import ReportPayload
 from tenants.auth import principal_of
 from tenants.scoping import tenant_scope
+
+
+class ReconcileInput(EnqueueInput, ReconcilePayload):
+    """A profile, and the period to compare."""
+
+
+class EnqueueReconcileView(APIView):
+    """Enqueue a reconciliation."""
+
+    http_method_names = ["post"]
+
+    @extend_schema(
+        operation_id="enqueue_reconcile",
+        summary="Enqueue a reconciliation of a period",
+        request=ReconcileInput,
+        responses={202: JobOutput},
+        examples=[
+            OpenApiExample(
+                "A day of UPI",
+                value={
+                    "tenant_id": "t1",
+                    "profile": "UPI daily",
+                    "starts_at": "2026-04-01T00:00:00+05:30",
+                    "ends_at": "2026-04-02T00:00:00+05:30",
+                },
+                request_only=True,
+            )
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        """Write a job that compares the two sides of one of the tenant's profiles.
+
+        Its result counts what matched and what did not; what did not is in the admin,
+        and in reports of mismatches.
+        """
+        tenant, now = principal_of(request).tenant, timezone.now()
+        body = ReconcileInput(data=request.data, context={"tenant": tenant, "now": now})
+        body.is_valid(raise_exception=True)
+        with tenant_scope(tenant):
+            job = job_enqueue(
+                **body.job_options(), kind=RECONCILE, payload=body.payload(), now=now
+            )
+            return accepted(job)
 
 
 class ReportInput(EnqueueInput, ReportPayload):

@@ -21,7 +21,6 @@ def run_order(
     starts_at: datetime,
     ends_at: datetime,
     now: datetime,
-    priority: Priority = Priority.NORMAL,
     rules: list[dict[str, Any]] | None = None,
 ) -> Job:
     """Enqueue a run of the profile over a period, and return its job.
@@ -31,17 +30,13 @@ def run_order(
     """
     payload: dict[str, Any] = {
         "profile": profile.name,
-        "period_starts_at": starts_at.isoformat(),
-        "period_ends_at": ends_at.isoformat(),
+        "starts_at": starts_at.isoformat(),
+        "ends_at": ends_at.isoformat(),
     }
     if rules is not None:
         payload["rules"] = rules
     return job_enqueue(
-        tenant_id=profile.tenant_id,
-        kind=RECONCILE,
-        payload=payload,
-        now=now,
-        priority=priority,
+        tenant_id=profile.tenant_id, kind=RECONCILE, payload=payload, now=now
     )
 
 

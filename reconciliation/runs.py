@@ -71,8 +71,7 @@ def run_begin(
     rules = _other_rules(payload)
     terms = _checked_terms(locked, rules)
     starts, ends = (
-        datetime.fromisoformat(payload[name])
-        for name in ("period_starts_at", "period_ends_at")
+        datetime.fromisoformat(payload[name]) for name in ("starts_at", "ends_at")
     )
     if starts >= now:
         text = "The period has not begun yet; run it when it is over."

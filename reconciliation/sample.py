@@ -78,8 +78,8 @@ def put(tenant: str) -> JSONDict:
             _put_rows(tenant, source)
     return {
         "profile": "Sample",
-        "period_starts_at": _STARTS.isoformat(),
-        "period_ends_at": (_STARTS + timedelta(days=1)).isoformat(),
+        "starts_at": _STARTS.isoformat(),
+        "ends_at": (_STARTS + timedelta(days=1)).isoformat(),
     }
 
 

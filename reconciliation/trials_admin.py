@@ -233,7 +233,7 @@ def _tried_rules(job: Job) -> tuple[Rule, ...]:
 
 def _period(profile: Profile, job: Job) -> dict[str, Any]:
     """Return the day that was tried, for the page."""
-    names = ("period_starts_at", "period_ends_at")
+    names = ("starts_at", "ends_at")
     starts_at, ends_at = (datetime.fromisoformat(job.payload[name]) for name in names)
     first, _ = days_of(terms_of(profile, ()), starts_at, ends_at)
     query = f"?day={first.isoformat()}&job={job.pk}"

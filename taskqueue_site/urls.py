@@ -25,7 +25,7 @@ from jobs.dead_letters_api import (
     RetryManyView,
     RetryView,
 )
-from reconciliation.api import EnqueueReportView, ReportView
+from reconciliation.api import EnqueueReconcileView, EnqueueReportView, ReportView
 from taskqueue_site.health import livez, readyz
 from taskqueue_site.metrics import metrics
 from taskqueue_site.openapi import DocsView, SchemaView
@@ -37,6 +37,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
     path("enqueue/ingest", EnqueueIngestView.as_view(), name="enqueue-ingest"),
+    path("enqueue/reconcile", EnqueueReconcileView.as_view(), name="enqueue-reconcile"),
     path("enqueue/report", EnqueueReportView.as_view(), name="enqueue-report"),
     path("enqueue/sleep", EnqueueSleepView.as_view(), name="enqueue-sleep"),
     path("jobs", JobsView.as_view(), name="jobs"),

@@ -254,8 +254,7 @@ def test_a_run_is_ordered_over_days_as_the_profile_tells_them(browser: Client):
     assert answer.headers["HX-Redirect"] == f"/admin/jobs/job/{job.pk}/change/"
     assert (job.tenant_id, job.kind) == ("t1", "reconcile")
     starts, ends = (
-        datetime.fromisoformat(job.payload[name])
-        for name in ("period_starts_at", "period_ends_at")
+        datetime.fromisoformat(job.payload[name]) for name in ("starts_at", "ends_at")
     )
     zone = ZoneInfo("Asia/Kolkata")
     assert starts == datetime(2026, 1, 14, 18, tzinfo=zone)
@@ -340,7 +339,7 @@ def test_a_trial_orders_a_dry_run_and_saves_nothing(browser: Client):
 
     tried = Rule(amount=Decimal(5), days=2)
     assert job.payload["rules"] == [rule_json(tried)]
-    assert datetime.fromisoformat(job.payload["period_starts_at"]) == STARTS
+    assert datetime.fromisoformat(job.payload["starts_at"]) == STARTS
     assert rules() == [Rule()]
     assert not LogEntry.objects.exists()
     # And the form can go on from there.

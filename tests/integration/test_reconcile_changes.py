@@ -67,8 +67,8 @@ def drive(tenant: str, *, dice: random.Random | None = None) -> JSONDict:
     """Run a reconciliation step by step; with dice, it is killed now and then."""
     payload = {
         "profile": "upi",
-        "period_starts_at": STARTS.isoformat(),
-        "period_ends_at": ENDS.isoformat(),
+        "starts_at": STARTS.isoformat(),
+        "ends_at": ENDS.isoformat(),
     }
     job = make_job(tenant, kind="reconcile", payload=payload)
     state: JSONDict | None = None

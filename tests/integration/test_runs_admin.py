@@ -183,8 +183,8 @@ def test_a_run_again_is_of_the_same_days(browser: Client, profile: Profile):
 
     (job,) = orders()
     assert answer.headers["HX-Redirect"] == f"/admin/jobs/job/{job.pk}/change/"
-    assert job.payload["period_starts_at"] == STARTS.isoformat()
-    assert job.payload["period_ends_at"] == (STARTS + timedelta(days=1)).isoformat()
+    assert job.payload["starts_at"] == STARTS.isoformat()
+    assert job.payload["ends_at"] == (STARTS + timedelta(days=1)).isoformat()
     assert "rules" not in job.payload
 
 

@@ -71,8 +71,8 @@ def test_a_slot_of_a_profile_orders_its_days_as_the_profile_counts_them():
     assert (job.tenant_id, job.kind) == ("t1", "reconcile")
     assert job.payload == {
         "profile": "upi",
-        "period_starts_at": at("2026-03-01T18:00", "Asia/Kolkata").isoformat(),
-        "period_ends_at": at("2026-03-02T18:00", "Asia/Kolkata").isoformat(),
+        "starts_at": at("2026-03-01T18:00", "Asia/Kolkata").isoformat(),
+        "ends_at": at("2026-03-02T18:00", "Asia/Kolkata").isoformat(),
     }
     with all_tenants(reason="test"):
         (slot,) = Slot.objects.all()

@@ -119,8 +119,8 @@ def order(
     """Return a queued job that reconciles a period."""
     payload: dict[str, Any] = {
         "profile": profile,
-        "period_starts_at": starts.isoformat(),
-        "period_ends_at": ends.isoformat(),
+        "starts_at": starts.isoformat(),
+        "ends_at": ends.isoformat(),
     }
     if rules is not None:
         payload["rules"] = list(rules)
