@@ -10,6 +10,7 @@ past the lock anyway fails whole, jobs included.
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 from uuid import uuid4
@@ -230,7 +231,9 @@ def _change(schedule: Schedule, cron: Crontab, now: datetime) -> None:
     row = before.task.crontab
     if any(str(getattr(row, name)) != str(columns[name]) for name in columns):
         if before.task.enabled:
-            _decide(before, now)
+            # What cannot be read is about to be mended.
+            with suppress(CrontabError):
+                _decide(before, now)
         schedule.decided_upto = max(now, before.decided_upto)
         for name, value in columns.items():
             setattr(row, name, value)

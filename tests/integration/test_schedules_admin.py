@@ -210,11 +210,14 @@ def test_a_slot_leads_to_its_job_while_that_is_kept(browser: Client):
         assert "enqueued" in page
 
 
-def test_a_crontab_that_was_broken_is_told(browser: Client):
+def test_a_crontab_that_was_broken_is_told_and_mended(browser: Client):
     schedule = make_schedule("t1", "0 6 * * *", now=timezone.now())
     CrontabSchedule.objects.update(minute="x")
     for url in (LIST, page_of(schedule)):
         assert "unreadable" in browser.get(url).content.decode()
+    sent = filled(None, report_what="usage")
+    assert browser.post(page_of(schedule), sent).status_code == 302
+    assert "Every day at 06:00" in browser.get(LIST).content.decode()
 
 
 def test_the_list_asks_as_much_for_many_as_for_one(
