@@ -199,14 +199,22 @@ def cell(value: Any, mask: Callable[[str], str] | None = None) -> str:
 
     Numbers and times are what they are; text that a spreadsheet would run is disarmed.
     """
-    match value:
-        case None:
-            return ""
-        case Decimal():
-            return format(value, "f")
-        case datetime():
-            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        case int() | date():
-            return str(value)
+    plain = _PLAIN.get(type(value))
+    if plain is not None:
+        return plain(value)
     text = str(value)
     return disarm(mask(text) if mask and text else text)
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+#: How values are written that are no text.
+_PLAIN: Final[Mapping[type, Callable[[Any], str]]] = {
+    type(None): lambda _: "",
+    Decimal: lambda amount: format(amount, "f"),
+    datetime: _utc,
+    date: str,
+    int: str,
+}

@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.http import content_disposition_header
@@ -41,6 +42,7 @@ from tenants.adminkit import (
     row_link,
     subtle,
 )
+from tenants.wording import age
 
 _PERIOD: Final = ("starts_at", "ends_at")
 
@@ -66,8 +68,8 @@ class ReportAdmin(ReadOnlyAdmin):
     """Reports, the latest first."""
 
     list_display = (
-        *("what_text", "state_pill", "tenant", "period", "filters_text"),
-        *("row_count", "size_text", "ordered", "download_link"),
+        *("what_text", "state_pill", "download_link", "tenant", "period"),
+        *("filters_text", "row_count", "size_text", "came"),
     )
     list_select_related = ("tenant", "job")
     list_filter = (
@@ -163,6 +165,11 @@ class ReportAdmin(ReadOnlyAdmin):
             state,
             timeline.progress_text(report.job),
         )
+
+    @admin.display(description="Ordered")
+    def came(self, report: Report) -> str:
+        """Return how long ago it was ordered."""
+        return age(report.created_at, now=timezone.now())
 
     @admin.display(description="Period")
     def period(self, report: Report) -> str:
