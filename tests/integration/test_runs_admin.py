@@ -77,7 +77,7 @@ def test_a_run_shows_its_counts_files_and_terms_as_they_were(
     assert "99 days" not in shown
     link = f"?run__id__exact={run.pk}&amp;mismatch_type=missing_external"
     assert link in shown
-    assert "hx-get" not in shown
+    assert "every 2s" not in shown
 
 
 def test_a_run_that_goes_on_shows_how_far_it_is(browser: Client, profile: Profile):
