@@ -12,7 +12,6 @@ from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelect2MultipleWidget,
     UnfoldAdminSelect2Widget,
-    UnfoldAdminSingleDateWidget,
     UnfoldAdminTextInputWidget,
 )
 
@@ -118,14 +117,20 @@ class ProfileForm(TellingForm):
             self.add_error("name", "The tenant has a profile of this name.")
 
 
+def day_input() -> UnfoldAdminTextInputWidget:
+    """Return an input for a day."""
+    return UnfoldAdminTextInputWidget(attrs={"type": "date"})
+
+
 class PeriodForm(DialogForm):
     """Asks for the days that a run looks at."""
 
     #: The profile's, as the theme tells it to its dialogs.
     object_id: str
 
-    first = forms.DateField(label="From day", widget=UnfoldAdminSingleDateWidget)
-    last = forms.DateField(label="To day", widget=UnfoldAdminSingleDateWidget)
+    # The browser's own calendar: the admin's is not started within a dialog.
+    first = forms.DateField(label="From day", widget=day_input())
+    last = forms.DateField(label="To day", widget=day_input())
 
     def clean(self) -> dict[str, Any]:
         """Return the days; they are over or have begun, and not too many."""
