@@ -135,7 +135,10 @@ def why_not(deed: Deed, standing: Standing) -> str:
     state = State(standing.state)
     if _target(state, deed.action) is None:
         return _STANDING[state]
-    if deed.action is Action.ASSIGNED and standing.assignee_id == deed.assignee_id:
+    is_same = standing.assignee_id is not None and (
+        standing.assignee_id == deed.assignee_id
+    )
+    if deed.action is Action.ASSIGNED and is_same:
         return "theirs already"
     if deed.action is Action.APPROVED:
         return _unapproved(deed, standing)

@@ -11,6 +11,9 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from ingestion.models import Transaction
+from ingestion.terms import read_term
+from ingestion.transaction_search import with_id
+from reconciliation.lifecycle import State
 from reconciliation.matching import Key, Rule, Side, Terms
 from reconciliation.models import MatchRow, Profile, Reconciliation
 
@@ -19,6 +22,9 @@ NEAR_DAYS: Final = 4
 KEY_DAYS: Final = 31
 NEAR_PERCENT: Final = Decimal(1)
 MOST_SHOWN: Final = 25
+#: Mismatches that a search finds by each of the ways it has.
+MOST_FOUND: Final = 200
+_MOST_DIGITS: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,25 @@ def candidates(
         key=lambda row: (abs(row.amount - amount), abs(row.txn_timestamp - at)),
     )
     return nearest[:MOST_SHOWN]
+
+
+def found_by(term: str) -> list[int]:
+    """Return the mismatches with this number, key or transaction id, by index."""
+    ids: set[int] = set()
+    told = Reconciliation.objects.values_list("pk", flat=True)
+    if term.isascii() and term.isdigit() and len(term) <= _MOST_DIGITS:
+        ids.update(told.filter(pk=int(term)))
+    tenant_of = dict(Profile.objects.values_list("pk", "tenant_id"))
+    active = told.exclude(state=State.CLOSED)
+    ids.update(active.filter(profile_id__in=tenant_of, key=term)[:MOST_FOUND])
+    kept = Transaction.objects.defer("raw_row")
+    rows = list(with_id(kept, read_term(term))[:MOST_FOUND])
+    for profile_id, tenant in tenant_of.items():
+        own = [row for row in rows if row.tenant_id == tenant]
+        if own:
+            found = touching(profile_id, own).values_list("pk", flat=True)
+            ids.update(found[:MOST_FOUND])
+    return sorted(ids)
 
 
 def touching(

@@ -37,6 +37,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             ("Transactions", "receipt_long", "ingestion_transaction"),
             ("Dialect profiles", "dictionary", "ingestion_dialectprofile"),
             ("Mismatches", "difference", "reconciliation_reconciliation"),
+            ("Matches", "join_inner", "reconciliation_match"),
             ("Usage", "data_usage", "jobs_usageevent"),
         ),
     ),

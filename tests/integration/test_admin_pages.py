@@ -32,7 +32,7 @@ from jobs.models import (
     UsageEvent,
     Worker,
 )
-from reconciliation.models import Reconciliation
+from reconciliation.models import Match, Profile, Reconciliation
 from tenants.models import ApiKey, Membership, Tenant
 from tenants.scoping import all_tenants
 from tenants.services import api_key_create
@@ -53,7 +53,7 @@ pytestmark = pytest.mark.django_db
 LEDGER: list[type[Model]] = [
     *(Job, DeadLetter, Attempt, UsageEvent, Worker, LeaderLease, IngestedFile),
     *(KeptOutRow, Transaction, Reconciliation, TaskResult, DeadMessage),
-    *(BulkDecision, Statement, FileFault),
+    *(BulkDecision, Statement, FileFault, Match),
 ]
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
@@ -91,6 +91,10 @@ def rows(operator: User) -> None:
         Membership.objects.create(tenant_id="t1", user=operator)
         Worker.objects.create(name="w1", pool="shared", slots=2)
         Reconciliation.objects.create(tenant_id="t1", mismatch_type="amount")
+        profile = Profile.objects.create(
+            tenant_id="t1", name="p", internal_sources=["A"], external_sources=["B"]
+        )
+        Match.objects.create(tenant_id="t1", profile=profile, state="suggested")
         UsageEvent.objects.create(
             tenant_id="t1", source="test", meter="jobs", quantity=1, job=job
         )
