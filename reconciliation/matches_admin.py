@@ -148,7 +148,6 @@ class MatchAdmin(ReadOnlyAdmin):
     search_fields = ("id",)
     search_help_text = "Number, or a transaction id"
     fields = ("id",)
-    ordering = ("is_decided", "-pk")
     actions = ["accept_selected"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -159,6 +158,10 @@ class MatchAdmin(ReadOnlyAdmin):
         return Match.objects.annotate(
             is_decided=is_decided, rows_count=Coalesce(Subquery(counted), 0)
         )
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """Put suggested ones first, then the newest."""
+        return ("is_decided", "-pk")
 
     def has_resolve_permission(self, request: HttpRequest, _: Any = None) -> bool:
         """Return whether the user may accept, refuse and undo."""

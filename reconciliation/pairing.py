@@ -62,10 +62,10 @@ def match_by_hand(
     Raises MatchedAlreadyError; SumsDifferError unless it `may_differ`; PairingError.
     """
     rows = _rows(profile, transaction_ids)
+    _check_free(profile, rows)
     _check_currency(rows)
     if not may_differ:
         _check_sums(profile, rows)
-    _check_free(profile, rows)
     match = _new_match(profile, Match.State.CONFIRMED, by=by, note=note, now=now)
     _keep(match, profile, rows, is_live=True)
     _resolve([match], by=by, note=note, now=now)

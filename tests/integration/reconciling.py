@@ -8,7 +8,14 @@ from typing import Any
 from django.contrib.auth.models import Permission, User
 
 from ingestion.models import IngestedFile, Transaction
-from reconciliation.models import MatchRule, MismatchEvent, Profile, Reconciliation
+from reconciliation.models import (
+    Match,
+    MatchRow,
+    MatchRule,
+    MismatchEvent,
+    Profile,
+    Reconciliation,
+)
 from tenants.scoping import all_tenants
 from tests.arrange import PASSWORD, make_file, make_job, make_transaction
 
@@ -117,6 +124,26 @@ def make_mismatches(profile: Profile, number: int, **values: Any) -> list[int]:
             for _ in range(number)
         )
     return [row.pk for row in made]
+
+
+def make_match(profile: Profile, *rows: Transaction, **values: Any) -> Match:
+    """Create a match of these rows, suggested by rule 2 unless told otherwise."""
+    tenant = profile.tenant_id
+    given = {"tenant_id": tenant, "profile": profile, "rule": 2, "state": "suggested"}
+    with all_tenants(reason="test"):
+        match: Match = Match.objects.create(**{**given, **values})
+        for row in rows:
+            MatchRow.objects.create(
+                tenant_id=tenant,
+                match=match,
+                profile_id=profile.pk,
+                transaction_id=row.pk,
+                txn_id=row.txn_id,
+                side="I" if row.source == OURS else "E",
+                key=row.reference_id,
+                is_live=match.state == "confirmed",
+            )
+    return match
 
 
 def make_person(username: str, *codes: str) -> User:

@@ -24,6 +24,7 @@ from tests.integration.reconciling import (
     THEIRS,
     again,
     history,
+    make_match,
     make_mismatch,
     make_pair,
     make_profile,
@@ -63,26 +64,6 @@ def reread(match: Match) -> Match:
     with all_tenants(reason="test"):
         found: Match = Match.objects.get(pk=match.pk)
     return found
-
-
-def suggested(profile: Profile, *rows: Transaction) -> Match:
-    """Make a match as a rule suggests it."""
-    with all_tenants(reason="test"):
-        match: Match = Match.objects.create(
-            tenant_id=profile.tenant_id, profile=profile, rule=2, state="suggested"
-        )
-        for row in rows:
-            MatchRow.objects.create(
-                tenant_id=profile.tenant_id,
-                match=match,
-                profile_id=profile.pk,
-                transaction_id=row.pk,
-                txn_id=row.txn_id,
-                side="I" if row.source == OURS else "E",
-                key=row.reference_id,
-                is_live=False,
-            )
-    return match
 
 
 # --- By hand --------------------------------------------------------------------------
@@ -307,7 +288,7 @@ def test_rows_that_plainly_match_are_held_by_an_undone_match(profile: Profile):
 
 def test_a_suggestion_that_is_accepted_is_live(profile: Profile):
     ours, theirs = make_row(profile, OURS), make_row(profile, THEIRS)
-    told, match = make_mismatch(profile, ours), suggested(profile, ours, theirs)
+    told, match = make_mismatch(profile, ours), make_match(profile, ours, theirs)
     call("accept", match, note="yes")
     found = reread(match)
     assert (found.state, found.decided_by, found.note) == ("confirmed", "ravi", "yes")
@@ -321,7 +302,7 @@ def test_a_suggestion_that_is_accepted_is_live(profile: Profile):
 
 def test_a_suggestion_whose_row_is_taken_is_not_accepted(profile: Profile):
     ours, theirs = make_row(profile, OURS), make_row(profile, THEIRS)
-    match = suggested(profile, ours, theirs)
+    match = make_match(profile, ours, theirs)
     taken = by_hand(profile, make_row(profile, OURS), theirs)
     with pytest.raises(MatchedAlreadyError, match=f"is in match {taken.pk}"):
         call("accept", match)
@@ -329,7 +310,7 @@ def test_a_suggestion_whose_row_is_taken_is_not_accepted(profile: Profile):
 
 
 def test_a_refused_suggestion_is_undone(profile: Profile):
-    match = suggested(profile, make_row(profile, OURS), make_row(profile, THEIRS))
+    match = make_match(profile, make_row(profile, OURS), make_row(profile, THEIRS))
     call("refuse", match, why="chance")
     assert (reread(match).state, reread(match).note) == ("undone", "chance")
     with pytest.raises(PairingError, match="is undone, and not suggested"):
@@ -339,9 +320,9 @@ def test_a_refused_suggestion_is_undone(profile: Profile):
 
 
 def test_of_many_suggestions_those_with_free_rows_are_accepted(profile: Profile):
-    good = [suggested(profile, *make_pair(profile)) for _ in range(3)]
+    good = [make_match(profile, *make_pair(profile)) for _ in range(3)]
     ours, theirs = make_pair(profile)
-    first, second = suggested(profile, ours, theirs), suggested(profile, ours, theirs)
+    first, second = make_match(profile, ours, theirs), make_match(profile, ours, theirs)
     over = by_hand(profile, *make_pair(profile))
     ids = [match.pk for match in (*good, first, second, over)]
     with all_tenants(reason="test"):
