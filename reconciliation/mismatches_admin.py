@@ -265,6 +265,8 @@ class MismatchAdmin(ReadOnlyAdmin):
             "note": request.GET.get("note", ""),
             "differs": "differs" in request.GET,
             "age": _age(row.day),
+            "amount": _money(row.amount, row.currency),
+            "apart": _money(row.difference, row.currency),
             "notes": mask_text(row.notes),
             "key": mask_id(row.key or "–"),
         }
