@@ -1,13 +1,9 @@
 """The screen of matches: what rules suggest, what people made, and taking it apart."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
@@ -24,7 +20,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import (
@@ -36,13 +32,21 @@ from unfold.contrib.filters.admin import (
 
 from ingestion.masking import mask_id
 from ingestion.models import Transaction
-from reconciliation import pairing
-from reconciliation.decisions_admin import RESOLVE, ApproveForm, ReopenForm
+from reconciliation import pairing, plain_matches_admin
+from reconciliation.decisions_admin import RESOLVE, ApproveForm
 from reconciliation.deeds import DeedError
+from reconciliation.match_decisions_admin import DECISIONS, stakes
 from reconciliation.mismatch_rows import signed
 from reconciliation.models import Match, MatchRow
 from reconciliation.pairing import PairingError
-from tenants.adminkit import ReadOnlyAdmin, change_url, log_change, pill, row_link
+from tenants.adminkit import (
+    ReadOnlyAdmin,
+    change_url,
+    link_action,
+    log_change,
+    pill,
+    row_link,
+)
 from tenants.wording import age
 
 _NAME: Final = "reconciliation_match"
@@ -54,60 +58,7 @@ _TONES: Final = {
 #: Matches accepted at once, and rows shown of one.
 AT_ONCE: Final = 5_000
 MOST_SHOWN: Final = 200
-_NAMED: Final = 20
 _MOST_DIGITS: Final = 18
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """Something to be decided about one match, and its words."""
-
-    state: Match.State
-    title: str
-    question: str
-    button: str
-    said: str
-    form: type[forms.Form]
-    apply: Callable[..., Any]
-    is_danger: bool = False
-
-
-DECISIONS: Final[Mapping[str, Decision]] = MappingProxyType(
-    {
-        "accept": Decision(
-            state=Match.State.SUGGESTED,
-            title="Accept a match",
-            question="Do these rows belong together? What was told of them is "
-            "resolved.",
-            button="Accept it",
-            said="Accepted.",
-            form=ApproveForm,
-            apply=pairing.match_accept,
-        ),
-        "refuse": Decision(
-            state=Match.State.SUGGESTED,
-            title="Refuse a match",
-            question="Do these rows not belong together? They are held then: no rule "
-            "touches them until a person matches them.",
-            button="Refuse it",
-            said="Refused: its rows are held.",
-            form=ReopenForm,
-            apply=pairing.match_refuse,
-            is_danger=True,
-        ),
-        "undo": Decision(
-            state=Match.State.CONFIRMED,
-            title="Undo a match",
-            question="Take this match apart? Its rows are held then: no rule touches "
-            "them until a person matches them. What it resolved is open again.",
-            button="Undo it",
-            said="Undone: its rows are held.",
-            form=ReopenForm,
-            apply=pairing.match_undo,
-            is_danger=True,
-        ),
-    }
-)
 
 
 class OriginFilter(DropdownFilter):  # type: ignore[misc]
@@ -149,6 +100,7 @@ class MatchAdmin(ReadOnlyAdmin):
     search_help_text = "Number, or a transaction id"
     fields = ("id",)
     actions = ["accept_selected"]
+    actions_list: ClassVar = ["take_plain_apart"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the matches, with what puts suggested ones first."""
@@ -191,9 +143,24 @@ class MatchAdmin(ReadOnlyAdmin):
             )
             for name in DECISIONS
         ]
-        return [*pages, *super().get_urls()]
+        apart = partial(plain_matches_admin.take_apart, self)
+        wrapped = self.admin_site.admin_view(apart)
+        return [
+            path("apart/", wrapped, name=f"{_NAME}_apart"),
+            *pages,
+            *super().get_urls(),
+        ]
 
     # --- Decisions --------------------------------------------------------------------
+
+    @link_action(
+        description="Take a plain match apart",
+        permissions=["resolve"],
+        icon="link_off",
+    )
+    def take_plain_apart(self, request: HttpRequest) -> HttpResponseRedirect:
+        """Lead to the page that finds rows by their key."""
+        return HttpResponseRedirect(reverse(f"admin:{_NAME}_apart"))
 
     def decide_one(self, request: HttpRequest, pk: int, *, name: str) -> HttpResponse:
         """Ask, and then decide about one match. Raises Http404."""
@@ -257,7 +224,7 @@ class MatchAdmin(ReadOnlyAdmin):
             is_cut=count > AT_ONCE,
             at_once=AT_ONCE,
             left=f"{left:,} decided already" if left else "",
-            stakes=_stakes(suggested),
+            stakes=stakes(suggested),
             hidden=hidden,
         )
 
@@ -343,19 +310,6 @@ class MatchAdmin(ReadOnlyAdmin):
     def made(self, match: Match) -> str:
         """Return when it was made."""
         return age(match.created_at, now=timezone.now())
-
-
-def _stakes(suggested: QuerySet[Any]) -> list[dict[str, str]]:
-    counted = suggested.order_by().values("tenant_id", "rule", "profile__name")
-    groups = counted.annotate(total=Count("pk", distinct=True)).order_by("-total")
-    return [
-        {
-            "tenant": group["tenant_id"],
-            "kind": f"{group['profile__name']}, rule {group['rule']}",
-            "count": f"{group['total']:,}",
-        }
-        for group in groups[:_NAMED]
-    ]
 
 
 def _column(match: Match, side: str) -> dict[str, Any]:

@@ -90,6 +90,12 @@ def same_key(mismatch: Reconciliation, pair: Pair) -> list[Transaction]:
     return list(rows.order_by("txn_timestamp", "pk")[:MOST_SHOWN])
 
 
+def rows_of_key(profile: Profile, key: str) -> list[Transaction]:
+    """Return the rows of a key of the profile, of both sides, in the order of time."""
+    rows = _others(profile, Pair(None, None)).filter(**{primary_key(profile): key})
+    return list(rows.order_by("txn_timestamp", "pk")[:MOST_SHOWN])
+
+
 def candidates(
     mismatch: Reconciliation, pair: Pair, *, but: Iterable[Transaction]
 ) -> list[Transaction]:

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import (
@@ -52,6 +54,8 @@ from tenants.adminkit import ReadOnlyAdmin, change_url, log_change, pill, subtle
 
 _EXPORT: Final = "reconciliation.export_reconciliation"
 _NAME: Final = "reconciliation_reconciliation"
+#: Of an id; more would be out of its range.
+_MOST_DIGITS: Final = 18
 
 
 @admin.register(Reconciliation)
@@ -140,6 +144,7 @@ class MismatchAdmin(ReadOnlyAdmin):
             self.message_user(request, text, messages.ERROR)
             address = reverse(f"admin:{_NAME}_changelist")
             return HttpResponseRedirect(f"{address}?{request.GET.urlencode()}")
+        _log_export(request, count)
         lines = mismatch_lines(rows, most=count, reason=f"export: {request.user.pk}")
         name = f"mismatches_{timezone.localtime():%Y%m%d_%H%M%S}.csv"
         return StreamingHttpResponse(
@@ -198,13 +203,13 @@ class MismatchAdmin(ReadOnlyAdmin):
         """Give a mismatch to whoever asks. Raises Http404."""
         self._demand_resolve(request)
         row = get_object_or_404(self.get_queryset(request), pk=pk)
-        seen = request.POST.get("seen", "")
+        seen = _numbers([request.POST.get("seen", "")])
         moved = mismatches_assign(
             rows=row,
             assignee=request.user,  # type: ignore[arg-type]
             by=request.user.get_username(),
             now=timezone.now(),
-            seen=int(seen) if seen.isdigit() else None,
+            seen=seen[0] if seen else None,
         )
         level = messages.SUCCESS if moved.count else messages.WARNING
         self.message_user(request, moved.told("assigned to you"), level)
@@ -214,7 +219,7 @@ class MismatchAdmin(ReadOnlyAdmin):
         """Match the rows that were chosen on the page. Raises Http404."""
         self._demand_resolve(request)
         row = get_object_or_404(self.get_queryset(request), pk=pk)
-        chosen = [int(each) for each in request.POST.getlist("row") if each.isdigit()]
+        chosen = _numbers(request.POST.getlist("row"))
         note, back = request.POST.get("note", ""), change_url(Reconciliation, pk)
         if row.profile is None:
             raise PermissionDenied
@@ -250,7 +255,7 @@ class MismatchAdmin(ReadOnlyAdmin):
     ) -> Any:
         """Show both sides, what is around them, the history and what may be done."""
         row, may = kwargs["obj"], self.has_resolve_permission(request)
-        chosen = [int(each) for each in request.GET.getlist("row") if each.isdigit()]
+        chosen = _numbers(request.GET.getlist("row"))
         is_active, is_over = row.state in ACTIVE, row.state in ("resolved", "approved")
         context |= page(row, now=timezone.now(), chosen=chosen) | {
             "seen": last_line(),
@@ -328,6 +333,27 @@ class MismatchAdmin(ReadOnlyAdmin):
     def assignee_name(self, row: Reconciliation) -> str:
         """Return who has it."""
         return row.assignee.get_username() if row.assignee else "–"
+
+
+def _numbers(given: list[str]) -> list[int]:
+    """Return the ids among what a form sent."""
+    return [
+        int(text)
+        for text in given
+        if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    ]
+
+
+def _log_export(request: HttpRequest, count: int) -> None:
+    """Write who exported how many of which filter into the admin's history."""
+    chosen = ", ".join(f"{k}={mask_text(str(v))}" for k, v in request.GET.items() if v)
+    LogEntry.objects.create(
+        user_id=request.user.pk or 0,
+        content_type=ContentType.objects.get_for_model(Reconciliation),
+        object_repr="mismatches",
+        action_flag=CHANGE,
+        change_message=f"Exported {count:,} rows as CSV: {chosen or 'no filter'}",
+    )
 
 
 def _two(first: str, second: str) -> SafeString:

@@ -169,3 +169,46 @@ def test_who_may_not_is_refused(client: Client, profile: Profile):
     client.force_login(make_person("blind", "resolve_reconciliation"))
     assert client.get(url("accept", match)).status_code == 403
     assert client.get(url("change", match)).status_code == 403
+
+
+# --- Plain matches --------------------------------------------------------------------
+
+
+def test_a_plain_match_is_found_by_its_key_and_taken_apart(
+    browser: Client, profile: Profile
+):
+    ours, theirs = make_pair(profile)
+    make_pair(profile)
+    address = reverse("admin:reconciliation_match_apart")
+    assert "Rows of this key" not in browser.get(address).content.decode()
+    asked = {"profile": str(profile.pk), "key": "none"}
+    assert "has no row with this key" in browser.get(address, asked).content.decode()
+    address += f"?profile={profile.pk}&key={ours.reference_id}"
+    answer = browser.get(address)
+    assert [row["pk"] for row in answer.context["rows"]] == [ours.pk, theirs.pk]
+    chosen = [ours.pk, theirs.pk, 10**12]
+    answer = browser.post(address, {"row": chosen, "why": " "})
+    assert "Say why" in said(answer)
+    answer = browser.post(address, {"row": [ours.pk], "why": "two payments"})
+    assert "one row of ours and one of theirs" in said(answer)
+    answer = browser.post(address, {"row": chosen, "why": "two payments"}, follow=True)
+    assert "held" in said(answer)
+    with all_tenants(reason="test"):
+        match = Match.objects.get()
+        rows = set(match.rows.values_list("transaction_id", "is_live"))
+    assert (match.state, match.note, match.decided_by) == (
+        *("undone", "two payments"),
+        "asha",
+    )
+    assert rows == {(ours.pk, False), (theirs.pk, False)}
+
+
+def test_a_plain_match_is_taken_apart_by_who_may(client: Client, profile: Profile):
+    ours, theirs = make_pair(profile)
+    address = reverse("admin:reconciliation_match_apart")
+    address += f"?profile={profile.pk}&key={ours.reference_id}"
+    client.force_login(make_person("member", SEE))
+    assert client.get(address).status_code == 403
+    form = {"row": [ours.pk, theirs.pk], "why": "x"}
+    assert client.post(address, form).status_code == 403
+    assert "Take a plain match apart" not in client.get(reverse(LIST)).content.decode()

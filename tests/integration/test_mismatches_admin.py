@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -154,7 +155,9 @@ def test_one_is_taken_resolved_approved_and_reopened(
 ):
     row = make_mismatch(profile, *make_pair(profile))
     form = form_of(page(browser, url("change", row)))
-    browser.post(url("take", row), {"seen": form["seen"]})
+    assert browser.post(url("take", row), {"seen": "9" * 30}).status_code == 302
+    browser.post(url("unassign", row), {"confirmed": "yes", "seen": "9" * 30})
+    browser.post(url("take", row))
     assert (again(row).state, again(row).assignee_id) == ("assigned", asha.pk)
     asked = form_of(page(browser, url("resolve", row)))
     answer = browser.post(url("resolve", row), {**asked, "reason": ""})
@@ -178,8 +181,6 @@ def test_one_is_taken_resolved_approved_and_reopened(
 
 
 def _permissions(*codes: str) -> Any:
-    from django.contrib.auth.models import Permission
-
     return Permission.objects.filter(codename__in=codes)
 
 
@@ -289,7 +290,7 @@ def test_rows_of_another_tenant_are_not_matched(browser: Client, profile: Profil
     ours, _ = make_pair(profile)
     foreign = make_row(make_profile("t2"), THEIRS)
     row = make_mismatch(profile, ours)
-    form = {"row": [ours.pk, foreign.pk, "x"]}
+    form = {"row": [ours.pk, foreign.pk, "x", "²", "9" * 30]}
     answer = browser.post(url("match", row), form, follow=True)
     assert f"t1 has no transaction {foreign.pk}" in said(answer)
 
@@ -535,6 +536,7 @@ def test_an_export_is_the_filter_masked_and_disarmed(client: Client, profile: Pr
         "2026-04-01",
     )
     assert len(export(client, state="all")) == 2
+    assert "2 rows as CSV: state=all" in str(LogEntry.objects.first().change_message)
     assert "Export these" in page(client, reverse(LIST))
 
 
