@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
+from ingestion.masking import mask_id
 from reconciliation.lifecycle import Action, Reason, State
 from tenants.scoping import TenantOwned
 
@@ -95,6 +96,8 @@ class Reconciliation(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         db_table = "reconciliations"
+        verbose_name = "mismatch"
+        verbose_name_plural = "mismatches"
         permissions: ClassVar = [
             ("resolve_reconciliation", "Can assign, resolve and match mismatches"),
             ("approve_reconciliation", "Can approve what others resolved"),
@@ -144,7 +147,8 @@ class Reconciliation(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.mismatch_type}: {self.internal_txn_id or self.external_txn_id}"
+        row = self.internal_txn_id or self.external_txn_id or ""
+        return f"{self.mismatch_type.replace('_', ' ')} {self.pk}: {mask_id(row)}"
 
 
 class MismatchEvent(TenantOwned):

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from ingestion.masking import mask_id
 from reconciliation.mismatch_models import MismatchEvent, Reconciliation
 from reconciliation.schedule_models import Report, Schedule, Slot
 from tenants.scoping import TenantOwned
@@ -257,7 +258,7 @@ class OpenRow(TenantOwned):
         indexes: ClassVar = [models.Index(fields=["run", "key"], name="open_row_key")]
 
     def __str__(self) -> str:
-        return f"{self.txn_id} in run {self.run_id}"
+        return f"{mask_id(self.txn_id)} in run {self.run_id}"
 
 
 class Finding(TenantOwned):
@@ -326,6 +327,7 @@ class Match(TenantOwned):
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta(TenantOwned.Meta):
+        verbose_name_plural = "matches"
         indexes: ClassVar = [
             models.Index(F("profile"), "state", F("id").desc(), name="match_by_state"),
         ]
@@ -366,7 +368,7 @@ class MatchRow(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"{self.txn_id} in match {self.match_id}"
+        return f"{mask_id(self.txn_id)} in match {self.match_id}"
 
 
 class FileDay(TenantOwned):

@@ -41,6 +41,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
             ("Profiles", "tune", "reconciliation_profile"),
             ("Schedules", "schedule", "reconciliation_schedule"),
             ("Reports", "summarize", "reconciliation_report"),
+            ("Matches", "join_inner", "reconciliation_match"),
             ("Usage", "data_usage", "jobs_usageevent"),
         ),
     ),

@@ -24,7 +24,8 @@ PAGES = [
     "ingestion/ingestedfile/upload/",
     *("ingestion/transaction/", "ingestion/keptoutrow/"),
     *("ingestion/dialectprofile/", "ingestion/dialectprofile/add/"),
-    *("reconciliation/reconciliation/", "django_celery_beat/periodictask/"),
+    *("reconciliation/reconciliation/", "reconciliation/match/"),
+    "django_celery_beat/periodictask/",
     *(
         "django_celery_beat/periodictask/add/",
         "django_celery_beat/crontabschedule/add/",

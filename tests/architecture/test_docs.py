@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ingestion.sources.base import Control
 from jobs.lifecycle import TRANSITIONS, Outcome, State
+from reconciliation import lifecycle
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +25,19 @@ def test_the_drawing_of_the_lifecycle_is_the_table():
 def test_every_state_and_outcome_is_explained():
     rows = set(re.findall(r"^\| (\w+) \|", read("docs/job_lifecycle.md"), re.M))
     assert {*State, *Outcome} <= rows
+
+
+def test_the_drawing_of_the_life_of_a_mismatch_is_the_table():
+    moves = r"^ +(\w+) --> (\w+) : (\w+)$"
+    text = read("docs/mismatches.md")
+    drawn = re.findall(moves, text, re.M)
+    table = {
+        (before, by, after) for (before, by), after in lifecycle.TRANSITIONS.items()
+    }
+    assert {(before, by, after) for before, after, by in drawn} == table
+    assert len(drawn) == len(table)
+    explained = re.findall(r"^\| (\w+) \|", text, re.M)
+    assert {*lifecycle.State} <= set(explained)
 
 
 def test_every_setting_is_in_the_table_and_every_row_is_a_setting():

@@ -32,7 +32,7 @@ from jobs.models import (
     UsageEvent,
     Worker,
 )
-from reconciliation.models import Reconciliation, Report, Run
+from reconciliation.models import Match, Profile, Reconciliation, Report, Run
 from tenants.models import ApiKey, Membership, Tenant
 from tenants.scoping import all_tenants
 from tenants.services import api_key_create
@@ -57,6 +57,7 @@ LEDGER: list[type[Model]] = [
     *(KeptOutRow, Transaction, Reconciliation, TaskResult, DeadMessage),
     *(BulkDecision, Statement, FileFault, Run),
     *(BulkDecision, Statement, FileFault, Report),
+    *(BulkDecision, Statement, FileFault, Match),
 ]
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
@@ -96,6 +97,10 @@ def rows(operator: User) -> None:
         Worker.objects.create(name="w1", pool="shared", slots=2)
         Reconciliation.objects.create(tenant_id="t1", mismatch_type="amount")
         Report.objects.create(tenant_id="t1", what="usage", job=job)
+        profile = Profile.objects.create(
+            tenant_id="t1", name="p", internal_sources=["A"], external_sources=["B"]
+        )
+        Match.objects.create(tenant_id="t1", profile=profile, state="suggested")
         UsageEvent.objects.create(
             tenant_id="t1", source="test", meter="jobs", quantity=1, job=job
         )
