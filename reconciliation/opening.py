@@ -1,9 +1,9 @@
 """Finds, set by set, the rows that do not plainly match, and writes them down as open.
 
 Nearly all references are plain: one row of each side, and they agree by the profile's
-first rule. One pass over a range of references, in the order of their index, counts
-those and keeps the others, with every row that has such a reference whenever that was,
-so that a late answer meets its question.
+first rule. One pass over the rows of a range of references counts those and keeps the
+others, with every row that has such a reference whenever that was, so that a late
+answer meets its question.
 
 Two passes find the references to look at: `open_range` takes those of the period, and
 `open_fresh` those of files that came since.
@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from django.db import connection
 
-from reconciliation.fragments import day_of, ordinal, tolerance, values_of
-from reconciliation.matching import Terms
+from reconciliation.fragments import day_of, days_between, tolerance, values_of
+from reconciliation.matching import Key, Terms
 from reconciliation.scope import IN_SCOPE, Range, Scope
 
 _LONGEST_DAY: Final = timedelta(hours=25)
@@ -43,12 +43,18 @@ _ROW: Final = """
            t.source = ANY(%(internal)s) AS is_ours, {is_here} AS is_here
     FROM fintech_transactions t
 """
+# Around the period are more rows than in it, as a rule: they are only compared with its
+# references, which costs a third of counting them. They are not asked for the range,
+# or PostgreSQL would look for it in all history instead of for the time.
 _OF_THE_PERIOD: Final = f"""
-    {_ROW}
-    WHERE {IN_SCOPE} AND {{within}}
-      AND t.txn_timestamp >= %(starts)s - %(reach)s
-      AND t.txn_timestamp < %(ends)s + %(reach)s
-"""
+    {_ROW} WHERE {IN_SCOPE} AND {{within}} AND {_IS_HERE}
+    UNION ALL
+    {_ROW} WHERE {IN_SCOPE}
+      AND (t.txn_timestamp >= %(reach_from)s AND t.txn_timestamp < %(starts)s
+           OR t.txn_timestamp >= %(ends)s AND t.txn_timestamp < %(reach_to)s)
+      AND t.{{key}} IN (SELECT t.{{key}} FROM fintech_transactions t
+                      WHERE {IN_SCOPE} AND {{within}} AND {_IS_HERE})
+"""  # noqa: S608 - constants
 _FRESH: Final = """
     t.file_id = ANY(%(fresh)s) AND t.txn_timestamp >= %(since)s
     AND t.txn_timestamp < %(fresh_to)s
@@ -64,38 +70,83 @@ _OF_FRESH: Final = f"""
 """  # noqa: S608 - constants
 # References of matches that a person or another key has made, and those that are open
 # already, are no plain ones, whatever their rows say.
-_PASS: Final = f"""
+#
+# Of a plain reference each side has one row, so that each `max` is given one value and
+# compares nothing. OFFSET 0 keeps PostgreSQL from working out `is_ours` and `is_plain`
+# anew wherever they are named. The exact amount comes first because a tolerance in per
+# cent is a division of numerics.
+_TOLD: Final = f"""
 WITH grouped AS (
     SELECT t.{{key}} AS key, count(*) AS rows,
            count(*) FILTER (WHERE t.is_ours) AS ours,
            count(*) FILTER (WHERE t.is_here) AS here,
            max(t.amount) FILTER (WHERE t.is_ours) AS due,
-           max(t.amount) - min(t.amount) AS gap,
-           min(t.currency) = max(t.currency) AND min(t.status) = max(t.status)
-               AND min(t.status) <> 'PENDING' AS is_alike,
-           min(t.at) AS first, max(t.at) AS last
-    FROM ({{rows}}) AS t
-    GROUP BY t.{{key}} HAVING bool_or(t.is_here)
+           max(t.amount) FILTER (WHERE NOT t.is_ours) AS paid,
+           max(t.currency) FILTER (WHERE t.is_ours) AS our_currency,
+           max(t.currency) FILTER (WHERE NOT t.is_ours) AS their_currency,
+           max(t.status) FILTER (WHERE t.is_ours) AS our_status,
+           max(t.status) FILTER (WHERE NOT t.is_ours) AS their_status,
+           max(t.at) FILTER (WHERE t.is_ours) AS our_at,
+           max(t.at) FILTER (WHERE NOT t.is_ours) AS their_at
+    FROM ({{rows}} OFFSET 0) AS t
+    GROUP BY t.{{key}} HAVING count(*) FILTER (WHERE t.is_here) > 0
 ), told AS (
     SELECT key, here, due,
-           rows = 2 AND ours = 1 AND is_alike AND gap <= {tolerance("due")}
-               AND (last - first < %(near)s OR {{days}} <= %(days)s)
+           rows = 2 AND ours = 1 AND our_currency = their_currency
+               AND our_status = their_status AND our_status <> 'PENDING'
+               AND (paid = due OR abs(paid - due) <= {tolerance("due")})
+               AND (their_at > our_at - make_interval(secs => %(near)s)
+                    AND their_at < our_at + make_interval(secs => %(near)s)
+                    OR {{days}} <= %(days)s)
                AND NOT key IN (
                    SELECT r.key FROM reconciliation_matchrow r
                    WHERE r.profile_id = %(profile)s AND {{matched}}
                    UNION ALL
                    SELECT o.key FROM reconciliation_openrow o
                    WHERE o.run_id = %(run)s AND {{opened}}) AS is_plain
-    FROM grouped
-), opened AS (
-    {OPEN} JOIN told ON told.key = t.{{key}}
-    WHERE NOT told.is_plain AND {IN_SCOPE}
-    ON CONFLICT DO NOTHING RETURNING 1
+    FROM grouped OFFSET 0
 )
+"""  # noqa: S608 - constants
+# The keys go into one array: a CTE that is read twice would write down the plain ones.
+_COUNT: Final = f"""
+{_TOLD}
 SELECT COALESCE(sum(here), 0)::bigint, count(*) FILTER (WHERE is_plain),
-       COALESCE(sum(due) FILTER (WHERE is_plain), 0), (SELECT count(*) FROM opened)
+       COALESCE(sum(due) FILTER (WHERE is_plain), 0),
+       count(*) FILTER (WHERE NOT is_plain),
+       CASE WHEN count(*) FILTER (WHERE NOT is_plain) <= %(most_keys)s THEN
+           array_agg(key ORDER BY key COLLATE "C") FILTER (WHERE NOT is_plain)::text END
 FROM told
 """  # noqa: S608 - constants
+_OPEN_ALL: Final = f"""
+{_TOLD}
+{OPEN} JOIN told ON told.key = t.{{key}}
+WHERE NOT told.is_plain AND {IN_SCOPE}
+ON CONFLICT DO NOTHING
+"""
+#: More are not taken to this side and back: then all is worked out once more.
+MOST_KEYS: Final = 100_000
+# The array is hidden in a SELECT, so that PostgreSQL takes it for a short one and looks
+# up each of its keys: for a long one it would read all rows there ever were.
+_OPEN_KEYS: Final = f"""
+{OPEN} JOIN unnest((SELECT %(keys)s::text[])) AS told (key) ON told.key = t.{{key}}
+WHERE {IN_SCOPE}
+ON CONFLICT DO NOTHING
+"""
+#: For the pass over a period, whatever statistics say: rows are read in the order of
+#: the table, where a period's references are anywhere, and never those of all tenants;
+#: they are hashed, as text is slow to sort, and hashes go to disk in pieces. Other
+#: processors are for other tenants, and only a hash of our own is left out if nothing
+#: asks it.
+_IN_BULK: Final = """
+SET LOCAL enable_indexscan = off; SET LOCAL enable_seqscan = off;
+SET LOCAL enable_nestloop = off; SET LOCAL enable_sort = off;
+SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL work_mem = '32MB'
+"""
+_AS_EVER: Final = """
+SET LOCAL enable_indexscan = DEFAULT; SET LOCAL enable_seqscan = DEFAULT;
+SET LOCAL enable_nestloop = DEFAULT; SET LOCAL enable_sort = DEFAULT;
+SET LOCAL max_parallel_workers_per_gather = DEFAULT; SET LOCAL work_mem = DEFAULT
+"""
 _WITHOUT_KEY: Final = f"""
 {OPEN}
 WHERE {IN_SCOPE} AND t.{{key}} IS NULL AND ({{which}})
@@ -168,26 +219,41 @@ def _pass(
     more: dict[str, Any],
 ) -> Counted:
     rule, key = terms.rules[0], terms.primary.value
-    reach = _calendar_days(rule.days, is_business=rule.is_business_days) + 1
+    days = _calendar_days(rule.days, is_business=rule.is_business_days) + 1
+    reach = days * _LONGEST_DAY
+    near = rule.days * timedelta(days=1) - _CLOCK_CHANGE
     values = values_for(scope, terms) | keys.bounds | more
     values |= {
-        "near": rule.days * timedelta(days=1) - _CLOCK_CHANGE,
-        "reach": reach * _LONGEST_DAY,
+        "near": near.total_seconds(),
+        "most_keys": MOST_KEYS,
+        "reach": reach,
+        # As moments: PostgreSQL would work out a sum with an interval for every row.
+        "reach_from": scope.starts - reach,
+        "reach_to": scope.ends + reach,
     }
-    statement = _PASS.format(
-        key=key,
-        rows=rows.format(key=key, is_here=is_here, within=keys.holds(f"t.{key}")),
-        days=f"{_day_number('last', terms)} - {_day_number('first', terms)}",
-        matched=keys.holds("r.key"),
-        opened=keys.holds("o.key"),
-    )
+    pieces = {
+        "key": key,
+        "rows": rows.format(key=key, is_here=is_here, within=keys.holds(f"t.{key}")),
+        "days": days_between(day_of("our_at"), day_of("their_at"), rule),
+        "matched": keys.holds("r.key"),
+        "opened": keys.holds("o.key"),
+    }
+    opened = 0
     with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return Counted(*cursor.fetchone())
-
-
-def _day_number(moment: str, terms: Terms) -> str:
-    return ordinal(day_of(moment), terms.rules[0])
+        if rows is _OF_THE_PERIOD:
+            cursor.execute(_IN_BULK)
+        cursor.execute(_COUNT.format(**pieces), values)
+        looked_at, plain, amount, others, found = cursor.fetchone()
+        # No index finds rows by the bank's id.
+        is_by_all = others > MOST_KEYS or (others > 0 and terms.primary is Key.ID)
+        if is_by_all:
+            cursor.execute(_OPEN_ALL.format(**pieces), values)
+            opened = cursor.rowcount
+        cursor.execute(_AS_EVER)
+        if others and not is_by_all:
+            cursor.execute(_OPEN_KEYS.format(key=key), values | {"keys": found})
+            opened = cursor.rowcount
+    return Counted(looked_at, plain, amount, opened)
 
 
 def _calendar_days(days: int, *, is_business: bool) -> int:

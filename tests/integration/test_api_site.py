@@ -145,7 +145,7 @@ def test_the_description_is_served_and_valid(visitor: Client, settings: Any):
     assert served["openapi"].startswith("3.1")
     assert set(served["paths"]) == {
         *("/enqueue/ingest", "/enqueue/sleep", "/jobs", "/jobs/{job_id}"),
-        *("/enqueue/report", "/jobs/{job_id}/report"),
+        *("/enqueue/reconcile", "/enqueue/report", "/jobs/{job_id}/report"),
         *("/jobs/{job_id}/rejects", "/jobs/{job_id}/conflicts"),
         *("/jobs/{job_id}/flags", "/jobs/{job_id}/corrections"),
         *("/jobs/{job_id}/summary", "/v1/files", "/v1/files/{file_id}"),

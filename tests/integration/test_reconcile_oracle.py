@@ -17,7 +17,7 @@ from benchmarks.reconcile.oracle import Match, Mismatch, Movement, Outcome, reco
 from ingestion.models import IngestedFile, Transaction
 from reconciliation import opening, passes, telling
 from reconciliation.matching import Fee, Key, Rule, Shape, Side, Terms
-from reconciliation.models import Finding, OpenRow, Run
+from reconciliation.models import Finding, OpenRow, Profile, Run
 from reconciliation.ranges import period_ranges
 from reconciliation.scope import Scope
 from tenants.scoping import tenant_scope
@@ -162,9 +162,12 @@ def store(rows: list[Movement]) -> list[Movement]:
 def engine(terms: Terms, as_of: datetime) -> Outcome:
     """Return what the engine finds, plain matches included."""
     files = list(IngestedFile.objects.values_list("pk", flat=True))
+    profile = Profile.objects.create(
+        tenant_id="t1", name="x", internal_sources=["A"], external_sources=["B"]
+    )
     run = Run.objects.create(
         tenant_id="t1",
-        profile_id=1,
+        profile=profile,
         period_starts_at=STARTS,
         period_ends_at=ENDS,
         as_of=as_of,
@@ -172,7 +175,12 @@ def engine(terms: Terms, as_of: datetime) -> Outcome:
         terms={},
     )
     scope = Scope(
-        run_id=run.pk, profile_id=1, tenant="t1", files=files, starts=STARTS, ends=ENDS
+        run_id=run.pk,
+        profile_id=profile.pk,
+        tenant="t1",
+        files=files,
+        starts=STARTS,
+        ends=ENDS,
     )
     found_in = period_ranges(scope, terms, rows=1)
     plain = sum(opening.open_range(scope, terms, one).plain for one in found_in)
