@@ -12,8 +12,8 @@ from reconciliation.matching import Terms
 from reconciliation.opening import OPEN, values_for
 from reconciliation.scope import IN_SCOPE, KEYLESS, Range, Scope
 
-# Rows of mismatches to be worked off, of suggestions, and of payments that are not
-# final, by the range of their references.
+# Rows of mismatches to be worked off, of payments that are not final, of suggestions,
+# and of matches about which a person has decided since, by the range of their keys.
 _CARRIED: Final = """
     SELECT unnest(ARRAY[r.internal_id, r.external_id]) AS id FROM reconciliations r
     WHERE r.profile_id = %(profile)s AND r.state IN ('open', 'assigned')
@@ -25,7 +25,9 @@ _CARRIED: Final = """
     UNION
     SELECT r.transaction_id
     FROM reconciliation_matchrow r JOIN reconciliation_match m ON m.id = r.match_id
-    WHERE r.profile_id = %(profile)s AND m.state = 'suggested' AND {match}
+    WHERE r.profile_id = %(profile)s AND {match} AND (m.state = 'suggested'
+        OR m.decided_at >= (SELECT p.created_at FROM reconciliation_run p
+                            WHERE p.id = %(previous)s))
 """
 _OF_KEYS: Final = f"""
 {OPEN} JOIN (
@@ -54,7 +56,9 @@ _REKEY: Final = (
     """,
 )
 _STANDS: Final = """
-UPDATE reconciliation_openrow o SET rule = 0, match = m.lead
+UPDATE reconciliation_openrow o SET rule = 0, match = (
+    SELECT min(x.transaction_id) FROM reconciliation_matchrow x
+    WHERE x.match_id = m.id AND x.side = 'I')
 FROM reconciliation_matchrow r JOIN reconciliation_match m ON m.id = r.match_id
 WHERE o.run_id = %(run)s AND {within} AND r.profile_id = %(profile)s
   AND r.transaction_id = o.transaction_id AND r.is_live AND {whose}

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from ingestion.models import Transaction
 from reconciliation.models import (
@@ -17,7 +18,8 @@ from reconciliation.models import (
     Reconciliation,
     Run,
 )
-from tenants.scoping import all_tenants
+from reconciliation.pairing import match_by_hand, match_undo
+from tenants.scoping import all_tenants, tenant_scope
 from tests.arrange import make_tenant, run
 from tests.integration.two_sides import (
     ENDS,
@@ -349,3 +351,25 @@ def test_a_file_whose_rows_are_gone_holds_no_run_up():
     with all_tenants(reason="test"):
         Transaction.objects.all().delete()
     assert reconcile()["rows"] == 0
+
+
+def test_what_a_person_has_matched_is_told_no_more():
+    profile = make_profile()
+    rows = arrive(ours("R1"), theirs("R2"), theirs("R1", "3.00"))
+    reconcile()
+    with tenant_scope("t1"):
+        match_by_hand(
+            profile=profile, transaction_ids=rows[:2], by="asha", now=timezone.now()
+        )
+    result = reconcile()
+    assert result["matched"] == {"0": 2}
+    assert standing(state="open") == {("missing_internal", None, rows[2], "open")}
+    with all_tenants(reason="test"):
+        match = Match.objects.get()
+        match_undo(match=match, why="wrong one", by="asha", now=timezone.now())
+    reconcile()
+    told = {(kind, i, e) for kind, i, e, _ in standing(state="open")}
+    assert told == {
+        ("amount", rows[0], rows[2]),
+        ("missing_internal", None, rows[1]),
+    }
