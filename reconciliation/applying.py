@@ -75,11 +75,9 @@ WITH {_TOLD}, before AS (
     SELECT r.id, r.state, judged.notes, judged.amount, judged.difference, judged.day,
            judged.reason, judged.key
     FROM judged JOIN reconciliations r ON {_SAME.format(other="judged")}
-    WHERE r.run_id IS DISTINCT FROM %(run)s
-      AND (r.state = 'closed' OR r.key IS DISTINCT FROM judged.key
-           OR (r.notes, r.amount, r.difference, r.day)
-              IS DISTINCT FROM (judged.notes, judged.amount, judged.difference,
-                                judged.day))
+    WHERE r.state = 'closed' OR r.key IS DISTINCT FROM judged.key
+       OR (r.notes, r.amount, r.difference, r.day)
+          IS DISTINCT FROM (judged.notes, judged.amount, judged.difference, judged.day)
     ORDER BY r.id FOR NO KEY UPDATE OF r
 ), moved AS (
     UPDATE reconciliations r SET

@@ -12,36 +12,37 @@ from reconciliation.matching import Terms
 from reconciliation.opening import OPEN, values_for
 from reconciliation.scope import IN_SCOPE, KEYLESS, Range, Scope
 
-# Rows of mismatches to be worked off, of payments that are not final, of suggestions,
-# and of matches about which a person has decided since, by the range of their keys.
+# Rows of mismatches to be worked off, of suggestions, of payments that are not final,
+# and of matches about which people decided since, by the range of their references.
+# Those are taken as they were written down: a row of another reference that a mismatch names
+# is no question itself, and is of another range.
 _CARRIED: Final = """
-    SELECT unnest(ARRAY[r.internal_id, r.external_id]) AS id FROM reconciliations r
+    SELECT r.key, unnest(ARRAY[r.internal_id, r.external_id]) AS id
+    FROM reconciliations r
     WHERE r.profile_id = %(profile)s AND r.state IN ('open', 'assigned')
       AND r.fault_id IS NULL AND {mismatch}
-    UNION
-    SELECT o.transaction_id FROM reconciliation_openrow o
+    UNION ALL
+    SELECT o.key, o.transaction_id FROM reconciliation_openrow o
     WHERE o.run_id = %(previous)s AND o.match IS NULL AND o.status = 'PENDING'
       AND {row}
-    UNION
-    SELECT r.transaction_id
+    UNION ALL
+    SELECT r.key, r.transaction_id
     FROM reconciliation_matchrow r JOIN reconciliation_match m ON m.id = r.match_id
-    WHERE r.profile_id = %(profile)s AND {match} AND (m.state = 'suggested'
-        OR m.decided_at >= (SELECT p.created_at FROM reconciliation_run p
-                            WHERE p.id = %(previous)s))
+    WHERE r.profile_id = %(profile)s AND {match}
+      AND (m.state = 'suggested' OR m.decided_at >= (
+          SELECT p.as_of FROM reconciliation_run p WHERE p.id = %(previous)s))
 """
 _OF_KEYS: Final = f"""
-{OPEN} JOIN (
-    SELECT DISTINCT c.{{key}} AS key FROM fintech_transactions c
-    JOIN ({_CARRIED}) AS carried USING (id) WHERE c.{{key}} IS NOT NULL
-) AS asked ON asked.key = t.{{key}}
+{OPEN} JOIN (SELECT DISTINCT c.key FROM ({_CARRIED}) AS c) AS asked
+    ON asked.key = t.{{key}}
 WHERE {IN_SCOPE}
 ON CONFLICT DO NOTHING
 """  # noqa: S608 - constants
 _OF_ROWS: Final = f"""
-{OPEN} JOIN ({_CARRIED}) AS carried USING (id)
-WHERE {IN_SCOPE}
+{OPEN} JOIN (SELECT DISTINCT c.id FROM ({_CARRIED}) AS c) AS asked USING (id)
+WHERE {IN_SCOPE} AND t.{{key}} IS NULL
 ON CONFLICT DO NOTHING
-"""
+"""  # noqa: S608 - constants
 # Keys are what the primary key says, and a profile may get another one.
 _REKEY: Final = (
     """
@@ -54,15 +55,36 @@ _REKEY: Final = (
     WHERE t.id = r.transaction_id AND r.profile_id = %(profile)s
       AND r.key IS DISTINCT FROM t.{key}
     """,
+    """
+    UPDATE reconciliation_openrow o SET key = o.{key} FROM reconciliation_run r
+    WHERE r.id = o.run_id AND r.profile_id = %(profile)s AND NOT r.is_dry
+      AND o.key IS DISTINCT FROM o.{key}
+    """,
 )
-_STANDS: Final = """
-UPDATE reconciliation_openrow o SET rule = 0, match = (
-    SELECT min(x.transaction_id) FROM reconciliation_matchrow x
-    WHERE x.match_id = m.id AND x.side = 'I')
-FROM reconciliation_matchrow r JOIN reconciliation_match m ON m.id = r.match_id
-WHERE o.run_id = %(run)s AND {within} AND r.profile_id = %(profile)s
-  AND r.transaction_id = o.transaction_id AND r.is_live AND {whose}
+# Matches of which a row is open in a range. Who makes one by hand names no lead.
+_STANDING: Final = """
+    SELECT m.id, min(every.transaction_id) FILTER (WHERE every.side = 'I') AS lead
+    FROM reconciliation_match m JOIN reconciliation_matchrow every
+        ON every.match_id = m.id
+    WHERE {whose} AND m.id IN (
+        SELECT r.match_id FROM reconciliation_openrow o
+        JOIN reconciliation_matchrow r ON r.transaction_id = o.transaction_id
+        WHERE o.run_id = %(run)s AND {within} AND r.profile_id = %(profile)s
+          AND r.is_live)
+    GROUP BY m.id
 """
+# Whose match is looked at is open as well, of whichever reference it is.
+_JOIN: Final = f"""
+{OPEN} JOIN reconciliation_matchrow r ON r.transaction_id = t.id
+JOIN ({_STANDING}) AS m ON m.id = r.match_id
+WHERE {IN_SCOPE}
+ON CONFLICT DO NOTHING
+"""
+_STANDS: Final = f"""
+UPDATE reconciliation_openrow o SET rule = 0, match = m.lead
+FROM reconciliation_matchrow r JOIN ({_STANDING}) AS m ON m.id = r.match_id
+WHERE o.run_id = %(run)s AND r.transaction_id = o.transaction_id
+"""  # noqa: S608 - constants
 _IS_HELD: Final = """
 UPDATE reconciliation_openrow o SET is_held = true
 WHERE o.run_id = %(run)s AND {within} AND o.match IS NULL AND EXISTS (
@@ -95,13 +117,15 @@ def rekey(profile_id: int, terms: Terms) -> None:
             cursor.execute(statement, {"profile": profile_id})
 
 
-def keep_standing(scope: Scope, keys: Range, *, is_dry: bool) -> None:
+def keep_standing(scope: Scope, terms: Terms, keys: Range, *, is_dry: bool) -> None:
     """Mark those open rows of a range whose matches stand, or that a person holds.
 
     A dry run tries rules, so only what people matched stands there.
     """
     whose = "m.rule IS NULL" if is_dry else "true"
     with connection.cursor() as cursor:
-        for statement in (_STANDS, _IS_HELD):
-            statement = statement.format(within=keys.holds("o.key"), whose=whose)
-            cursor.execute(statement, scope.values | keys.bounds)
+        for form in (_JOIN, _STANDS, _IS_HELD):
+            statement = form.format(
+                key=terms.primary.value, within=keys.holds("o.key"), whose=whose
+            )
+            cursor.execute(statement, values_for(scope, terms) | keys.bounds)

@@ -42,7 +42,7 @@ ORDER BY f.id
 _LATE: Final = """
 SELECT DISTINCT d.file_id FROM reconciliation_fileday d
 WHERE d.profile_id = %(profile)s AND d.file_id = ANY(%(fresh)s)
-  AND d.day <= {starts} AND d.day >= {since}
+  AND (d.day BETWEEN {since} AND {starts} OR d.day BETWEEN {ends} AND {until})
 """
 
 
@@ -72,12 +72,12 @@ def count(scope: Scope, terms: Terms, files: list[int]) -> None:
 
 
 def late_files(scope: Scope, terms: Terms) -> list[int]:
-    """Return the new files that brought rows of before the period."""
-    if scope.since is None or not scope.fresh:
+    """Return the new files that brought rows of other days that runs have told of."""
+    if scope.since is None or scope.until is None or not scope.fresh:
         return []
-    statement = _LATE.format(
-        starts=_day(scope.starts, terms), since=_day(scope.since, terms)
-    )
+    names = ("since", "starts", "ends", "until")
+    days = {name: _day(getattr(scope, name), terms) for name in names}
+    statement = _LATE.format(**days)
     with connection.cursor() as cursor:
         cursor.execute(statement, scope.values)
         return sorted(file_id for (file_id,) in cursor.fetchall())

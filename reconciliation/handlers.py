@@ -129,7 +129,7 @@ class _Work:
         if not self.run.is_dry:
             carry(self.scope, self.terms, keys)
         counted = self._opened(keys)
-        keep_standing(self.scope, keys, is_dry=self.run.is_dry)
+        keep_standing(self.scope, self.terms, keys, is_dry=self.run.is_dry)
         if keys != KEYLESS:
             apply_rules(self.run.pk, self.terms, places=self.leading, keys=keys)
         after = progress.plus(

@@ -30,11 +30,14 @@ suggested AS (
     GROUP BY m.id
 )
 """
-# Every run looks at all rows of suggestions again. What a person has matched while it
-# was at work stands.
+# Every run looks at all rows of suggestions again. What a person has matched or refused
+# while it was at work stands, and nobody decides what is looked at here.
 _DROP: Final = f"""
 WITH {_LOTS}, {_SUGGESTED}, gone AS (
-    SELECT id FROM suggested WHERE rows NOT IN (SELECT rows FROM lots)
+    SELECT m.id FROM reconciliation_match m JOIN suggested USING (id)
+    WHERE m.state = 'suggested' AND suggested.rows NOT IN (
+        SELECT lots.rows FROM lots WHERE lots.rule <> ALL(%(confirmed)s))
+    FOR UPDATE OF m
 ), rows_gone AS (
     DELETE FROM reconciliation_matchrow r USING gone WHERE r.match_id = gone.id
 )
@@ -48,7 +51,9 @@ SELECT %(tenant)s, %(profile)s, %(run)s, rule, lead,
        CASE WHEN rule = ANY(%(confirmed)s) THEN 'confirmed' ELSE 'suggested' END, now()
 FROM lots WHERE rows NOT IN (SELECT rows FROM suggested) AND NOT EXISTS (
     SELECT FROM reconciliation_matchrow r
-    WHERE r.profile_id = %(profile)s AND r.is_live AND r.transaction_id = ANY(rows))
+    JOIN reconciliation_match m ON m.id = r.match_id
+    WHERE r.profile_id = %(profile)s AND r.transaction_id = ANY(rows)
+      AND (r.is_live OR m.state = 'undone'))
 """  # noqa: S608 - constants
 _ROWS: Final = """
 INSERT INTO reconciliation_matchrow

@@ -57,12 +57,13 @@ _OF_THE_PERIOD: Final = f"""
 """  # noqa: S608 - constants
 _FRESH: Final = """
     t.file_id = ANY(%(fresh)s) AND t.txn_timestamp >= %(since)s
-    AND t.txn_timestamp < %(fresh_to)s
+    AND t.txn_timestamp < %(until)s
 """
+_IS_LATE: Final = f"{_FRESH} AND NOT ({_IS_HERE})"
 _OF_FRESH: Final = f"""
     {_ROW} JOIN (
         SELECT t.{{key}}, min(t.txn_timestamp) AS first, max(t.txn_timestamp) AS last
-        FROM fintech_transactions t WHERE {IN_SCOPE} AND {_FRESH} AND {{within}}
+        FROM fintech_transactions t WHERE {IN_SCOPE} AND {{is_here}} AND {{within}}
         GROUP BY t.{{key}}
     ) AS fresh ON fresh.{{key}} = t.{{key}}
     WHERE {IN_SCOPE} AND t.txn_timestamp >= fresh.first - %(reach)s
@@ -177,12 +178,12 @@ def open_fresh(
 ) -> Counted:
     """Write the open rows of the references of new files; counts the new rows.
 
-    With `files`, only what those brought of before the period.
+    With `files`, only what those brought of days that are not of the period.
     """
-    more: dict[str, Any] = {"fresh_to": scope.ends}
-    if files is not None:
-        more = {"fresh_to": scope.starts, "fresh": list(files)}
-    return _pass(scope, terms, keys, _OF_FRESH, _FRESH, more)
+    if files is None:
+        return _pass(scope, terms, keys, _OF_FRESH, _FRESH, {})
+    late = {"fresh": list(files)}
+    return _pass(scope, terms, keys, _OF_FRESH, _IS_LATE, late)
 
 
 def open_without_key(scope: Scope, terms: Terms, *, is_fresh: bool) -> int:
@@ -193,7 +194,7 @@ def open_without_key(scope: Scope, terms: Terms, *, is_fresh: bool) -> int:
     which = _FRESH if is_fresh else _IS_HERE
     if not is_fresh and scope.since is not None:
         which = f"{_IS_HERE} OR {_FRESH}"
-    values = values_for(scope, terms) | {"fresh_to": scope.ends}
+    values = values_for(scope, terms)
     statement = _WITHOUT_KEY.format(key=terms.primary.value, which=which)
     with connection.cursor() as cursor:
         cursor.execute(statement, values)

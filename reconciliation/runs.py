@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Min
+from django.db.models import Max, Min
 
 from ingestion import profiles
 from ingestion.models import IngestedFile
@@ -76,11 +76,7 @@ def run_begin(
     if starts >= now:
         text = "The period has not begun yet; run it when it is over."
         raise PermanentError("period_in_future", text)
-    run = Run.objects.filter(job_id=job_id).first() or Run(
-        tenant_id=tenant, job_id=job_id
-    )
-    if run.pk:
-        _forget_rows(run.pk)
+    run = _new_run(tenant, job_id)
     run.profile = locked
     run.period_starts_at, run.period_ends_at, run.as_of = starts, ends, now
     run.terms, run.is_dry = terms_json(terms), rules is not None
@@ -88,6 +84,19 @@ def run_begin(
     _follow(run, terms)
     run.save()
     return run
+
+
+def _new_run(tenant: str, job_id: UUID) -> Run:
+    """Return a run of the job that is later than all others.
+
+    The one that died with it stays as it was, without a job: others have been at work
+    since, and what they found is what this one follows.
+    """
+    for dead in Run.objects.filter(job_id=job_id):
+        _forget_rows(dead.pk)
+        dead.job_id, dead.state = None, Run.State.FAILED
+        dead.save(update_fields=["job", "state"])
+    return Run(tenant_id=tenant, job_id=job_id)
 
 
 def _follow(run: Run, terms: Terms) -> None:
@@ -107,15 +116,22 @@ def _follow(run: Run, terms: Terms) -> None:
         raise RetryableError("profile_busy", text)
     last = others.filter(state=Run.State.DONE).order_by("-pk").first()
     run.previous = last
-    if last is None:
-        return
-    if _is_same(last, run):
+    # What failed since has changed things, too, by terms of its own.
+    since = others.filter(pk__gt=last.pk) if last else others
+    failed = list(since.order_by("-pk"))
+    if last and _is_same(last, run) and all(r.terms == run.terms for r in failed):
         run.mode = Run.Mode.CHANGES
-    before = terms_from_json(last.terms)
+    for latest in [*failed, last][:1]:
+        if latest is not None:
+            _bring_to(run.profile_id, terms_from_json(latest.terms), terms)
+
+
+def _bring_to(profile_id: int, before: Terms, terms: Terms) -> None:
+    """Bring what was written by other terms to these."""
     if _days(before) != _days(terms):
-        counting.forget(run.profile_id)
+        counting.forget(profile_id)
     if before.primary is not terms.primary:
-        rekey(run.profile_id, terms)
+        rekey(profile_id, terms)
 
 
 def _is_same(one: Run, other: Run) -> bool:
@@ -152,12 +168,9 @@ def _checked_terms(profile: Profile, rules: list[Rule] | None) -> Terms:
 def run_load(run_id: int) -> tuple[Run, Scope, Terms]:
     """Return a run, what it looks at, and what it goes by."""
     run = Run.objects.select_related("previous").get(pk=run_id)
-    before = Run.objects.filter(
-        profile_id=run.profile_id, state=Run.State.DONE, is_dry=False, pk__lt=run_id
-    )
-    since, fresh = None, set()
+    since, until, fresh = None, run.period_ends_at, set[int]()
     if run.previous is not None:
-        since = before.aggregate(since=Min("period_starts_at"))["since"]
+        since, until = _told_of(run)
         fresh = set(run.file_ids).difference(run.previous.file_ids)
     scope = Scope(
         run_id=run.pk,
@@ -168,9 +181,22 @@ def run_load(run_id: int) -> tuple[Run, Scope, Terms]:
         ends=run.period_ends_at,
         fresh=sorted(fresh),
         since=since,
+        until=until,
         previous_id=run.previous_id,
     )
     return run, scope, terms_from_json(run.terms)
+
+
+def _told_of(run: Run) -> tuple[datetime, datetime]:
+    """Return from when on and up to when the profile is told of, this run included."""
+    before = Run.objects.filter(
+        profile_id=run.profile_id, state=Run.State.DONE, is_dry=False, pk__lt=run.pk
+    )
+    span = before.aggregate(first=Min("period_starts_at"), last=Max("period_ends_at"))
+    return (
+        min(run.period_starts_at, span["first"]),
+        max(run.period_ends_at, span["last"]),
+    )
 
 
 def run_end(*, run: Run, scope: Scope, counts: JSONDict, now: datetime) -> JSONDict:

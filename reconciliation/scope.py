@@ -46,7 +46,7 @@ KEYLESS: Final = Range(is_keyless=True)
 class Scope:
     """What a run looks at: the rows of these files between two moments.
 
-    And of what came since the run before it, whatever is not older than `since`.
+    And of what came since the run before it, from `since` to `until`.
     """
 
     run_id: int
@@ -57,7 +57,9 @@ class Scope:
     ends: datetime
     #: Files that the run before it had not read; None: there was none.
     fresh: list[int] = field(default_factory=list)
+    #: All that runs have looked at by now, this one included, is between the two.
     since: datetime | None = None
+    until: datetime | None = None
     #: The run before it, whose open questions it takes over.
     previous_id: int | None = None
 
@@ -73,6 +75,7 @@ class Scope:
             "starts": self.starts,
             "ends": self.ends,
             "since": self.since,
+            "until": self.until,
             "previous": self.previous_id,
             "actor": f"run {self.run_id}",
         }

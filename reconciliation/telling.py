@@ -49,7 +49,8 @@ _PAIRS: Final = """
         WHEN 'date' THEN format('%%s here, %%s there', told.i_day, told.e_day)
         WHEN 'status' THEN format('%%s here, %%s there', told.i_status, told.e_status)
         WHEN 'stale_pending' THEN format('%%s here, %%s there, pending since %%s',
-                                         told.i_status, told.e_status, told.i_day)
+                                         told.i_status, told.e_status,
+                                         told.pending_day)
         WHEN 'ambiguous' THEN CASE WHEN told.is_held THEN 'A person took them apart'
                                    ELSE 'Nothing differs, and no rule matches them' END
         ELSE format('%%s here, %%s there: %%s %%s apart', told.i_amount, told.e_amount,
@@ -61,6 +62,8 @@ _PAIRS: Final = """
                i.currency AS i_currency, e.currency AS e_currency, i.day AS i_day,
                e.day AS e_day, i.status AS i_status, e.status AS e_status,
                i.amount AS i_amount, e.amount AS e_amount,
+               LEAST(CASE i.status WHEN 'PENDING' THEN i.day END,
+                     CASE e.status WHEN 'PENDING' THEN e.day END) AS pending_day,
                CASE WHEN i.currency <> e.currency THEN 'currency'
                     WHEN abs(i.amount - e.amount) > {tolerance}
                         THEN CASE WHEN {is_fee} THEN 'fee' ELSE 'amount' END
@@ -106,7 +109,8 @@ _ALONE: Final = """
 """
 
 
-# The first matched row of each side and amount, and the first row of a match's sides.
+# The first matched row of each side and amount, and the first row of a match's sides,
+# which may be in another range.
 _MATCHED: Final = """
     twin AS (
         SELECT DISTINCT ON (lot, side, currency, amount) lot, side, currency, amount,
@@ -115,7 +119,9 @@ _MATCHED: Final = """
         ORDER BY lot, side, currency, amount, transaction_id
     ), partner AS (
         SELECT match, side, min(transaction_id) AS first
-        FROM counted WHERE NOT is_free GROUP BY match, side
+        FROM reconciliation_openrow
+        WHERE run_id = %(run)s AND match IN (SELECT match FROM twin)
+        GROUP BY match, side
     )
 """
 _WRITE: Final = """

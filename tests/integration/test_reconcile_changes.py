@@ -1,29 +1,26 @@
 """Runs file by file come to what one run over everything comes to, killed or not."""
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.handlers import Assignment, JSONDict
 from reconciliation import ranges
-from reconciliation.handlers import reconcile
 from reconciliation.models import Reconciliation
 from tenants.scoping import tenant_scope
-from tests.arrange import make_job, make_tenant
+from tests.arrange import make_tenant
 from tests.integration.two_sides import (
     ENDS,
     STARTS,
     Row,
     arrive,
+    drive,
     make_profile,
     ours,
     theirs,
@@ -61,44 +58,6 @@ def taken_back() -> Iterator[None]:
             raise RolledBackError
     except RolledBackError:
         pass
-
-
-def drive(tenant: str, *, dice: random.Random | None = None) -> JSONDict:
-    """Run a reconciliation step by step; with dice, it is killed now and then."""
-    payload = {
-        "profile": "upi",
-        "starts_at": STARTS.isoformat(),
-        "ends_at": ENDS.isoformat(),
-    }
-    job = make_job(tenant, kind="reconcile", payload=payload)
-    state: JSONDict | None = None
-    while True:
-        steps = reconcile(assignment(tenant, job.pk, payload, state))
-        try:
-            step = next(steps)
-            while True:
-                with tenant_scope(tenant):
-                    checkpoint = step()
-                state = json.loads(json.dumps(checkpoint.state))
-                if dice is not None and dice.random() < 0.3:
-                    break
-                step = steps.send(checkpoint)
-        except StopIteration as end:
-            return dict(end.value)
-
-
-def assignment(
-    tenant: str, job_id: Any, payload: JSONDict, state: JSONDict | None
-) -> Assignment:
-    return Assignment(
-        job_id=job_id,
-        tenant=tenant,
-        attempt_id=uuid4().int % 1_000_000,
-        kind="reconcile",
-        payload=payload,
-        checkpoint=state,
-        now=ENDS + timedelta(days=9),
-    )
 
 
 def told(tenant: str, names: Sequence[tuple[int, Any]]) -> set[tuple[Any, ...]]:

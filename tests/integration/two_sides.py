@@ -1,14 +1,20 @@
 """Two sides that arrive file by file, and what runs find of them."""
 
+import json
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from ingestion.models import IngestedFile, Transaction
+from jobs.handlers import Assignment, JSONDict
 from jobs.models import Job
+from reconciliation import handlers
 from reconciliation.models import MatchRule, Profile, Reconciliation, Run
+from reconciliation.runs import run_fail
 from tenants.scoping import all_tenants, tenant_scope
 from tests.arrange import make_job, run
 
@@ -132,6 +138,53 @@ def reconcile(**values: Any) -> dict[str, Any]:
     job = run(order(**values))
     assert job.state == "succeeded", job.error
     return job.result or {}
+
+
+def drive(
+    tenant: str = "t1",
+    *,
+    dice: random.Random | None = None,
+    dies_at: str = "",
+    now: datetime = ENDS + timedelta(days=9),
+    job: Job | None = None,
+    state: JSONDict | None = None,
+    **values: Any,
+) -> JSONDict:
+    """Run a reconciliation step by step, without workers and commits.
+
+    With dice, it is killed now and then and goes on; with a phase to die at, its job is
+    given up there, and what is returned is its last checkpoint.
+    """
+    job = job or order(tenant=tenant, **values)
+    while True:
+        steps = handlers.reconcile(_assignment(job, state, now))
+        try:
+            step = next(steps)
+            while True:
+                with tenant_scope(tenant):
+                    checkpoint = step()
+                state = json.loads(json.dumps(checkpoint.state))
+                if dies_at and checkpoint.state["phase"] == dies_at:
+                    with tenant_scope(tenant):
+                        run_fail(job.pk)
+                    return dict(checkpoint.state)
+                if dice is not None and dice.random() < 0.3:
+                    break
+                step = steps.send(checkpoint)
+        except StopIteration as end:
+            return dict(end.value)
+
+
+def _assignment(job: Job, state: JSONDict | None, now: datetime) -> Assignment:
+    return Assignment(
+        job_id=job.pk,
+        tenant=job.tenant_id,
+        attempt_id=uuid4().int % 1_000_000,
+        kind="reconcile",
+        payload=job.payload,
+        checkpoint=state,
+        now=now,
+    )
 
 
 def standing(**wanted: Any) -> set[tuple[str, int | None, int | None, str]]:
