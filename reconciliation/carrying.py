@@ -14,8 +14,8 @@ from reconciliation.scope import IN_SCOPE, KEYLESS, Range, Scope
 
 # Rows of mismatches to be worked off, of suggestions, of payments that are not final,
 # and of matches about which people decided since, by the range of their references.
-# Those are taken as they were written down: a row of another reference that a mismatch names
-# is no question itself, and is of another range.
+# Those are taken as they were written down: a row of another reference that a mismatch
+# names is no question itself, and is of another range.
 _CARRIED: Final = """
     SELECT r.key, unnest(ARRAY[r.internal_id, r.external_id]) AS id
     FROM reconciliations r

@@ -19,6 +19,7 @@ from reconciliation.models import (
     Run,
 )
 from reconciliation.pairing import match_by_hand, match_undo
+from reconciliation.terms import terms_json, terms_of
 from tenants.scoping import all_tenants, tenant_scope
 from tests.arrange import make_tenant, run
 from tests.integration.two_sides import (
@@ -278,7 +279,7 @@ def test_a_run_waits_for_another_one_of_its_profile():
             period_ends_at=ENDS,
             as_of=ENDS,
             file_ids=[],
-            terms={},
+            terms=terms_json(terms_of(profile)),
         )
     job = run(order())
     assert (job.state, job.error["code"]) == ("retryable", "profile_busy")
