@@ -8,7 +8,7 @@ CHECKS := lint types contracts migrations test
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-runtime demo up chaos $(CHECKS) check lock clean \
-	crash-points mutants bench bench-core bench-dead-letters bench-dispatcher bench-ingest bench-reconcile bench-sim ingest-exact ingest-huge
+	crash-points mutants bench bench-core bench-dead-letters bench-dispatcher bench-ingest bench-reconcile reconcile-exact bench-sim ingest-exact ingest-huge
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -83,6 +83,9 @@ bench-ingest: venv ## Load a million rows beside psql's \copy of the clean ones 
 
 bench-reconcile: venv ## Match a million rows of each side beside psql's \copy of as many (ARGS="--rows 100000 --rounds 1")
 	@$(SERVICES) --only postgresql --only redis -- $(PY) -m benchmarks.reconcile $(ARGS)
+
+reconcile-exact: venv ## Match two sides undisturbed and under kill -9, and compare what stands
+	@$(SERVICES) --only postgresql --only redis -- $(PY) -m benchmarks.reconcile.exact $(ARGS)
 
 ingest-exact: venv ## Load a million rows with planted faults, twice and under kill -9, and compare with the truth
 	@$(SERVICES) --only postgresql --only redis -- $(PY) -m benchmarks.ingest.exact $(ARGS)

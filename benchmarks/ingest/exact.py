@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from random import Random
 from typing import Any
+from uuid import UUID
 
 import django
 
@@ -60,19 +61,21 @@ def _killed(name: str, *, kills: int, rng: Random) -> dict[str, Any]:
     """Load a file by processes that are killed; returns the job's counts."""
     with tenant_scope(TENANT):
         job = enqueue(name)
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.ingest.worker",
-        name,
-        "--job",
-        str(job),
-    ]
+    return run_killed(job, name, kills=kills, rng=rng, seconds=(2, 6))
+
+
+def run_killed(
+    job: UUID, name: str, *, kills: int, rng: Random, seconds: tuple[float, float]
+) -> dict[str, Any]:
+    """Run a job by processes that are killed after so long; returns its result."""
+    command = [sys.executable, "-m", "benchmarks.ingest.worker", name]
     done = 0
     while True:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*command, "--job", str(job)], stdout=subprocess.DEVNULL
+        )
         try:
-            process.wait(rng.uniform(2, 6) if done < kills else None)
+            process.wait(rng.uniform(*seconds) if done < kills else None)
             break
         except subprocess.TimeoutExpired:
             process.kill()

@@ -7,7 +7,6 @@ import argparse
 import os
 import statistics
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import django
@@ -19,12 +18,8 @@ from benchmarks.ingest import files  # noqa: E402 - they need Django set up
 from benchmarks.ingest import tables as ingest_tables  # noqa: E402
 from benchmarks.ingest.tables import Loaded  # noqa: E402
 from benchmarks.reconcile import tables  # noqa: E402
-from reconciliation.orders import run_order  # noqa: E402
-from tenants.scoping import tenant_scope  # noqa: E402
 
 MIB = 1024 * 1024
-STARTS = datetime(2026, 1, 14, 18, 30, tzinfo=UTC)
-ENDS = STARTS + timedelta(days=1)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,14 +89,7 @@ def _floor(rows: int) -> float:
 
 
 def _reconcile() -> Loaded:
-    with tenant_scope(tables.TENANT):
-        job = run_order(
-            profile=tables.profile(),
-            starts_at=STARTS,
-            ends_at=ENDS,
-            now=datetime.now(UTC),
-        )
-    return ingest_tables.load("-", "--job", str(job.pk), loaders=1)
+    return ingest_tables.load("-", "--job", str(tables.order().pk), loaders=1)
 
 
 if __name__ == "__main__":

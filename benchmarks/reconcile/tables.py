@@ -1,5 +1,6 @@
 """Two sides of a ledger in the database, with known differences between them."""
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any, Final
@@ -7,11 +8,16 @@ from typing import Any, Final
 from django.db import connection
 
 from ingestion.models import IngestedFile
+from jobs.models import Job
 from reconciliation.models import MatchRule, Profile
+from reconciliation.orders import run_order
 from tenants.scoping import all_tenants, tenant_scope
 
 TENANT: Final = "bench"
+STARTS: Final = datetime(2026, 1, 14, 18, 30, tzinfo=UTC)
+ENDS: Final = STARTS + timedelta(days=1)
 _files: Final = count(1)
+_OF_AN_ACCOUNT: Final = 20
 
 #: Of our rows: what becomes of every so many-th. The rest matches plainly.
 _FILL: Final = """
@@ -20,7 +26,7 @@ INSERT INTO fintech_transactions (
     currency, status, direction, txn_timestamp, raw_row, row_hash)
 SELECT %(tenant)s, %(source)s, %(file)s,
        %(source)s || ':' || n || %(suffix)s, %(source)s || n, {reference},
-       'A' || n %% 1000, {amount}, 'INR', {status}, 'C',
+       'A' || n %% %(accounts)s, {amount}, 'INR', {status}, 'C',
        TIMESTAMPTZ '2026-01-15 00:00+05:30' + n %% 86000 * interval '1 second',
        jsonb_build_object('txn_id', n, 'remarks', repeat('x', 120), 'payer', 'a@b'),
        decode(md5(n::text), 'hex')
@@ -81,6 +87,14 @@ def profile() -> Any:
     return found
 
 
+def order() -> Job:
+    """Enqueue a run over the day of the rows, and return its job."""
+    with tenant_scope(TENANT):
+        return run_order(
+            profile=profile(), starts_at=STARTS, ends_at=ENDS, now=datetime.now(UTC)
+        )
+
+
 def forget_runs() -> None:
     """Forget what was found before."""
     with connection.cursor() as cursor:
@@ -104,6 +118,8 @@ def _insert(rows: int, source: str, *, where: str, **other: str) -> None:
         )
     values: dict[str, Any] = {"tenant": TENANT, "source": source, "file": file.pk}
     values |= {"rows": rows, "suffix": other.pop("suffix", "")}
+    # Of one account there are about as many, however many rows.
+    values["accounts"] = max(1, rows // _OF_AN_ACCOUNT)
     pieces = {"reference": _REFERENCE, "amount": _AMOUNT, "status": "'SUCCESS'"}
     with all_tenants(reason="benchmark"), connection.cursor() as cursor:
         cursor.execute(_FILL.format(where=where, **{**pieces, **other}), values)
