@@ -145,7 +145,7 @@ def test_a_payment_that_only_time_makes_stale_is_told_by_a_run_with_nothing_new(
 # --- What people decided --------------------------------------------------------------
 
 
-def test_rows_that_a_person_matched_stay_matched_whatever_is_looked_at_again():
+def test_rows_that_a_person_matched_stay_matched():
     profile = make_profile()
     mine, other, _ = arrive(ours("R1", "10"), theirs("R2", "10"), theirs("R9", "7"))
     drive()

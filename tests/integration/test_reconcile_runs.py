@@ -17,6 +17,7 @@ from reconciliation.models import (
     Reconciliation,
     Run,
 )
+from reconciliation.terms import terms_json, terms_of
 from tenants.scoping import all_tenants
 from tests.arrange import make_tenant, run
 from tests.integration.two_sides import (
@@ -276,7 +277,7 @@ def test_a_run_waits_for_another_one_of_its_profile():
             period_ends_at=ENDS,
             as_of=ENDS,
             file_ids=[],
-            terms={},
+            terms=terms_json(terms_of(profile)),
         )
     job = run(order())
     assert (job.state, job.error["code"]) == ("retryable", "profile_busy")
