@@ -201,6 +201,22 @@ def test_a_suggestion_is_confirmed_once_its_rule_is():
         assert Match.objects.get().rows.filter(is_live=True).count() == 2
 
 
+@pytest.mark.parametrize("decides", [pairing.match_refuse, pairing.match_accept])
+def test_what_a_person_decides_while_a_run_is_at_work_stands(decides: Any):
+    make_profile({}, BY_ACCOUNT | {"is_confirmed": False})
+    arrive(ours("R1", account="A"), theirs("R2", account="A"))
+    drive()
+    job = order()
+    state = drive(job=job, stops_at="keeping")
+    said = {"why": "no"} if decides is pairing.match_refuse else {}
+    with tenant_scope("t1"):
+        decides(match=Match.objects.get(), by="asha", now=LATER, **said)
+    drive(job=job, state=state)
+    wanted = "undone" if said else "confirmed"
+    with all_tenants(reason="test"):
+        assert list(Match.objects.values_list("state", flat=True)) == [wanted]
+
+
 # --- Ranges ---------------------------------------------------------------------------
 
 

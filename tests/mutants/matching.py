@@ -133,8 +133,8 @@ MUTANTS: Final = (
         88,
         "run that failed by other terms not made good",
         "reconciliation/runs.py",
-        " and all(r.terms == run.terms for r in failed)",
-        "",
+        "all(one == run.terms for one in gone_by)",
+        "last.terms == run.terms",
         (
             _AGAIN
             + "test_what_a_run_of_other_rules_closed_before_it_failed_is_opened_again",
