@@ -10,13 +10,16 @@ from django.db import connection
 
 from ingestion.sources.base import Control
 from jobs.statements import to_json
+from reconciliation.fragments import day_of, values_of
+from reconciliation.matching import Terms
 from reconciliation.scope import Scope
 
 _GAPS: Final = (Control.STATEMENT_GAP, Control.STATEMENT_REPEAT, Control.PAGE)
 _MEANINGS: Final = {control.value: control.sentence for control in Control}
 
-# Of the files whose days the profile has counted since it was first run.
-_NEW: Final = """
+# Of files with days since the profile was first run: of their rows, or else of their
+# statements.
+_NEW: Final = f"""
 WITH made AS (
     INSERT INTO reconciliations (
         tenant_id, profile_id, run_id, mismatch_type, fault_id, notes, day, state)
@@ -27,12 +30,16 @@ WITH made AS (
                         ' Expected ' || NULLIF(x.expected, ''),
                         ', found ' || NULLIF(x.found, ''),
                         format('. Line %%s of %%s', x.line, f.path)),
-           d.day, 'open'
+           of.day, 'open'
     FROM ingestion_filefault x JOIN ingestion_ingestedfile f ON f.id = x.file_id
-    JOIN (SELECT file_id, max(day) AS day FROM reconciliation_fileday
-          WHERE profile_id = %(profile)s GROUP BY file_id) AS d ON d.file_id = f.id
+    CROSS JOIN LATERAL (
+        SELECT COALESCE(
+            (SELECT max(d.day) FROM reconciliation_fileday d
+             WHERE d.profile_id = %(profile)s AND d.file_id = f.id),
+            (SELECT max(s.day) FROM ingestion_statement s WHERE s.file_id = f.id),
+            {day_of("COALESCE(f.loaded_at, f.created_at)")}) AS day) AS of
     WHERE x.tenant_id = %(tenant)s AND f.id = ANY(%(files)s) AND x.settled_at IS NULL
-      AND d.day >= %(since)s
+      AND of.day >= %(since)s
     ON CONFLICT DO NOTHING
     RETURNING id, tenant_id, notes
 ), said AS (
@@ -41,7 +48,7 @@ WITH made AS (
     SELECT tenant_id, id, %(actor)s, 'found', notes, now() FROM made
 )
 SELECT count(*) FROM made
-"""
+"""  # noqa: S608 - constants
 _SETTLED: Final = """
 WITH gone AS (
     SELECT r.id FROM reconciliations r
@@ -65,12 +72,13 @@ SELECT count(*) FROM moved
 """
 
 
-def apply_faults(scope: Scope, *, since: str) -> tuple[int, int]:
+def apply_faults(scope: Scope, terms: Terms, *, since: str) -> tuple[int, int]:
     """Bring the mismatches of files up to date; returns how many came and went.
 
     `since` is the first day, in ISO form, of which the profile has been told.
     """
-    values = scope.values | {
+    values = values_of(terms.rules[0], terms) | scope.values
+    values |= {
         "gaps": [control.value for control in _GAPS],
         "meanings": to_json(_MEANINGS),
         "since": since,

@@ -172,7 +172,9 @@ class _Work:
         if not self.run.is_dry:
             keep_matches(self.scope, self.terms)
             since = self.terms.day(self.scope.since or self.scope.starts)
-            found, closed = apply_faults(self.scope, since=since.isoformat())
+            found, closed = apply_faults(
+                self.scope, self.terms, since=since.isoformat()
+            )
             progress = progress.plus(found=found, closed=closed)
         counts = {**progress.counts, "plain_amount": progress.plain_amount}
         runs.run_end(run=self.run, scope=self.scope, counts=counts, now=self.now)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Max, Min
+from django.db.models import Max, Min, Q
 
 from ingestion import profiles
 from ingestion.models import IngestedFile
@@ -103,7 +103,10 @@ def _follow(run: Run, terms: Terms) -> None:
     """Pin what a run reads, and what came before it."""
     sources = [*terms.internal, *terms.external]
     files = IngestedFile.objects.filter(
-        state=IngestedFile.State.LOADED, source__in=sources, inserted__gt=0
+        # A statement without payments may be the one that shows a gap.
+        Q(inserted__gt=0) | Q(fault_count__gt=0),
+        state=IngestedFile.State.LOADED,
+        source__in=sources,
     )
     run.file_ids = sorted(files.values_list("pk", flat=True))
     run.previous, run.mode = None, Run.Mode.FULL
@@ -118,12 +121,13 @@ def _follow(run: Run, terms: Terms) -> None:
     run.previous = last
     # What failed since has changed things, too, by terms of its own.
     since = others.filter(pk__gt=last.pk) if last else others
-    failed = list(since.order_by("-pk"))
-    if last and _is_same(last, run) and all(r.terms == run.terms for r in failed):
-        run.mode = Run.Mode.CHANGES
-    for latest in [*failed, last][:1]:
-        if latest is not None:
-            _bring_to(run.profile_id, terms_from_json(latest.terms), terms)
+    gone_by = list(since.order_by("-pk").values_list("terms", flat=True))
+    if last is not None:
+        gone_by.append(last.terms)
+        if _is_same_period(last, run) and all(one == run.terms for one in gone_by):
+            run.mode = Run.Mode.CHANGES
+    if gone_by:
+        _bring_to(run.profile_id, terms_from_json(gone_by[0]), terms)
 
 
 def _bring_to(profile_id: int, before: Terms, terms: Terms) -> None:
@@ -134,11 +138,10 @@ def _bring_to(profile_id: int, before: Terms, terms: Terms) -> None:
         rekey(profile_id, terms)
 
 
-def _is_same(one: Run, other: Run) -> bool:
-    return (one.period_starts_at, one.period_ends_at, one.terms) == (
+def _is_same_period(one: Run, other: Run) -> bool:
+    return (one.period_starts_at, one.period_ends_at) == (
         other.period_starts_at,
         other.period_ends_at,
-        other.terms,
     )
 
 

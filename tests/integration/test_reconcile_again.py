@@ -145,7 +145,7 @@ def test_a_payment_that_only_time_makes_stale_is_told_by_a_run_with_nothing_new(
 # --- What people decided --------------------------------------------------------------
 
 
-def test_rows_that_a_person_matched_stay_matched_whatever_is_looked_at_again():
+def test_rows_that_a_person_matched_stay_matched():
     profile = make_profile()
     mine, other, _ = arrive(ours("R1", "10"), theirs("R2", "10"), theirs("R9", "7"))
     drive()
@@ -199,6 +199,22 @@ def test_a_suggestion_is_confirmed_once_its_rule_is():
     with all_tenants(reason="test"):
         assert [m.state for m in Match.objects.all()] == ["confirmed"]
         assert Match.objects.get().rows.filter(is_live=True).count() == 2
+
+
+@pytest.mark.parametrize("decides", [pairing.match_refuse, pairing.match_accept])
+def test_what_a_person_decides_while_a_run_is_at_work_stands(decides: Any):
+    make_profile({}, BY_ACCOUNT | {"is_confirmed": False})
+    arrive(ours("R1", account="A"), theirs("R2", account="A"))
+    drive()
+    job = order()
+    state = drive(job=job, stops_at="keeping")
+    said = {"why": "no"} if decides is pairing.match_refuse else {}
+    with tenant_scope("t1"):
+        decides(match=Match.objects.get(), by="asha", now=LATER, **said)
+    drive(job=job, state=state)
+    wanted = "undone" if said else "confirmed"
+    with all_tenants(reason="test"):
+        assert list(Match.objects.values_list("state", flat=True)) == [wanted]
 
 
 # --- Ranges ---------------------------------------------------------------------------

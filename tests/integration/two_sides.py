@@ -144,6 +144,7 @@ def drive(
     tenant: str = "t1",
     *,
     dice: random.Random | None = None,
+    stops_at: str = "",
     dies_at: str = "",
     now: datetime = ENDS + timedelta(days=9),
     job: Job | None = None,
@@ -152,8 +153,8 @@ def drive(
 ) -> JSONDict:
     """Run a reconciliation step by step, without workers and commits.
 
-    With dice, it is killed now and then and goes on; with a phase to die at, its job is
-    given up there, and what is returned is its last checkpoint.
+    With dice, it is killed now and then and goes on. At the phase where it stops, its
+    checkpoint is returned; where it dies, its job is given up as well.
     """
     job = job or order(tenant=tenant, **values)
     while True:
@@ -163,10 +164,10 @@ def drive(
             while True:
                 with tenant_scope(tenant):
                     checkpoint = step()
-                state = json.loads(json.dumps(checkpoint.state))
-                if dies_at and checkpoint.state["phase"] == dies_at:
-                    with tenant_scope(tenant):
+                    if checkpoint.state["phase"] == dies_at:
                         run_fail(job.pk)
+                state = json.loads(json.dumps(checkpoint.state))
+                if checkpoint.state["phase"] in (stops_at, dies_at):
                     return dict(checkpoint.state)
                 if dice is not None and dice.random() < 0.3:
                     break

@@ -6,7 +6,7 @@ came with features that the list does not know.
 
 from typing import Final
 
-from tests.mutants import data, files, protocol
+from tests.mutants import data, files, matching, protocol
 from tests.mutants.mutant import Mutant, Waiting
 
 #: How many the list has.
@@ -14,7 +14,7 @@ LISTED: Final = 40
 
 MUTANTS: Final[tuple[Mutant, ...]] = tuple(
     sorted(
-        (*protocol.MUTANTS, *data.MUTANTS, *files.MUTANTS),
+        (*protocol.MUTANTS, *data.MUTANTS, *files.MUTANTS, *matching.MUTANTS),
         key=lambda mutant: mutant.number,
     )
 )

@@ -1,0 +1,143 @@
+"""Bugs in reconciliation: what matches, what is told of the rest, what runs leave."""
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+_PINNED: Final = "tests/integration/test_reconcile_pinned.py::"
+_AGAIN: Final = "tests/integration/test_reconcile_again.py::"
+
+MUTANTS: Final = (
+    Mutant(
+        74,
+        "row of a match used twice",
+        "reconciliation/matching.py",
+        "            internal.add(one)\n            external.add(other)\n",
+        "            internal.add(one)\n",
+        (_PINNED + "test_no_row_is_in_two_matches",),
+    ),
+    Mutant(
+        75,
+        "ties of equally near pairs left to the database",
+        "reconciliation/passes.py",
+        "GREATEST(i.at - e.at, e.at - i.at), i.transaction_id, e.transaction_id",
+        "GREATEST(i.at - e.at, e.at - i.at)",
+        (_PINNED + "test_of_equal_rows_the_first_ones_match",),
+    ),
+    Mutant(
+        76,
+        "days of a sum counted from the nearest row",
+        "reconciliation/passes.py",
+        "           GREATEST(max(number) FILTER (WHERE side = 'I')",
+        "           LEAST(max(number) FILTER (WHERE side = 'I')",
+        (_PINNED + "test_the_days_of_a_sum_count_to_its_farthest_row",),
+    ),
+    Mutant(
+        77,
+        "duplicate told beside the last of its equals",
+        "reconciliation/telling.py",
+        "ORDER BY lot, side, currency, amount, transaction_id\n",
+        "ORDER BY lot, side, currency, amount, transaction_id DESC\n",
+        (_PINNED + "test_a_duplicate_names_the_first_of_its_equals",),
+    ),
+    Mutant(
+        78,
+        "plain match without a look at the status",
+        "reconciliation/opening.py",
+        "AND min(t.status) = max(t.status)\n",
+        "\n",
+        (_PINNED + "test_what_failed_on_one_side_is_no_plain_match",),
+    ),
+    Mutant(
+        79,
+        "day of a payment told without the cut-off",
+        "reconciliation/fragments.py",
+        'return f"(({moment} AT TIME ZONE %(zone)s) + %(shift)s)::date"',
+        'return f"({moment} AT TIME ZONE %(zone)s)::date"',
+        (
+            _PINNED + "test_a_day_ends_at_the_cut_off[17:59:59-2026-01-15]",
+            _PINNED + "test_a_day_ends_at_the_cut_off[18:00:00-2026-01-16]",
+        ),
+    ),
+    Mutant(
+        80,
+        "open questions not taken over",
+        "reconciliation/handlers.py",
+        "            carry(self.scope, self.terms, keys)\n",
+        "            pass\n",
+        (_PINNED + "test_an_open_question_stands_until_it_is_answered",),
+    ),
+    Mutant(
+        81,
+        "mismatch closed without a line of its history",
+        "reconciliation/applying.py",
+        "Told as ' || now_told || ' by now' END, now()\n    FROM moved\n",
+        "Told as ' || now_told || ' by now' END, now()\n    FROM moved WHERE false\n",
+        (_AGAIN + "test_each_change_that_a_run_makes_is_a_line_of_history",),
+    ),
+    Mutant(
+        82,
+        "dry run that changes mismatches",
+        "reconciliation/handlers.py",
+        "        if self.run.is_dry:\n            return self._next(",
+        "        if False:\n            return self._next(",
+        (_PINNED + "test_a_dry_run_changes_nothing",),
+    ),
+    Mutant(
+        83,
+        "files that came while a run is at work are read",
+        "reconciliation/runs.py",
+        "        files=run.file_ids,\n",
+        '        files=list(IngestedFile.objects.values_list("pk", flat=True)),\n',
+        (_PINNED + "test_what_comes_while_a_run_is_at_work_is_for_the_next",),
+    ),
+    Mutant(
+        84,
+        "suggestion kept as confirmed",
+        "reconciliation/keeping.py",
+        "CASE WHEN rule = ANY(%(confirmed)s) THEN 'confirmed' ELSE 'suggested' END",
+        "'confirmed'",
+        (_AGAIN + "test_a_suggestion_is_confirmed_once_its_rule_is",),
+    ),
+    Mutant(
+        85,
+        "match by hand forgotten by runs",
+        "reconciliation/carrying.py",
+        "min(every.transaction_id) FILTER (WHERE every.side = 'I') AS lead",
+        "min(m.lead) AS lead",
+        (_AGAIN + "test_rows_that_a_person_matched_stay_matched",),
+    ),
+    Mutant(
+        86,
+        "what people took apart not told",
+        "reconciliation/carrying.py",
+        "OR m.state = 'undone' AND m.decided_at >=",
+        "OR false AND m.decided_at >=",
+        (
+            _AGAIN
+            + "test_rows_that_a_person_took_apart_are_told_by_the_next_run[plain]",
+        ),
+    ),
+    Mutant(
+        87,
+        "late rows behind the period left out",
+        "reconciliation/counting.py",
+        " OR d.day BETWEEN {ends} AND {until})",
+        ")",
+        (
+            _AGAIN
+            + "test_late_rows_are_looked_at_though_an_older_day_was_run_in_between",
+        ),
+    ),
+    Mutant(
+        88,
+        "run that failed by other terms not made good",
+        "reconciliation/runs.py",
+        "all(one == run.terms for one in gone_by)",
+        "last.terms == run.terms",
+        (
+            _AGAIN
+            + "test_what_a_run_of_other_rules_closed_before_it_failed_is_opened_again",
+        ),
+    ),
+)
