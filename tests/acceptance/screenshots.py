@@ -1,6 +1,6 @@
 """Make the pictures of the README and the docs again:
 
-    DJANGO_SETTINGS_MODULE=taskqueue_site.settings python -m tests.acceptance.screenshots
+    python -m tests.acceptance.screenshots
 
 Starts the product on its embedded default in a folder of its own, puts it to work, and
 writes docs/images/{dashboard,fair_share_page,jobs,job,preview}.png, and those of
@@ -32,6 +32,7 @@ SAMPLE = "upi_sample.csv"
 
 def main() -> None:
     """Run, look, and stop."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskqueue_site.settings")
     django.setup()
     # It knows models, so it comes after the settings.
     from tests.acceptance import reconciliation_pictures
