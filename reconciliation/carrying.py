@@ -9,7 +9,7 @@ from typing import Final
 from django.db import connection
 
 from reconciliation.matching import Terms
-from reconciliation.opening import OPEN, values_for
+from reconciliation.opening import OPEN, open_keys, values_for
 from reconciliation.scope import IN_SCOPE, KEYLESS, Range, Scope
 
 # Rows of mismatches to be worked off, of suggestions, of payments that are not final,
@@ -32,17 +32,16 @@ _CARRIED: Final = """
       AND (m.state = 'suggested' OR m.decided_at >= (
           SELECT p.as_of FROM reconciliation_run p WHERE p.id = %(previous)s))
 """
-_OF_KEYS: Final = f"""
-{OPEN} JOIN (SELECT DISTINCT c.key FROM ({_CARRIED}) AS c) AS asked
-    ON asked.key = t.{{key}}
-WHERE {IN_SCOPE}
-ON CONFLICT DO NOTHING
+# What was asked is taken to this side and back, never joined: of a tenant that came
+# since the last ANALYZE PostgreSQL expects one row, and would look at each pair of rows.
+_KEYS: Final = f"""
+SELECT array_agg(DISTINCT c.key)::text, count(*) FROM ({_CARRIED}) AS c
 """  # noqa: S608 - constants
+_IDS: Final = f"SELECT array_agg(DISTINCT c.id), count(*) FROM ({_CARRIED}) AS c"  # noqa: S608
 _OF_ROWS: Final = f"""
-{OPEN} JOIN (SELECT DISTINCT c.id FROM ({_CARRIED}) AS c) AS asked USING (id)
-WHERE {IN_SCOPE} AND t.{{key}} IS NULL
+{OPEN} WHERE {IN_SCOPE} AND t.id = ANY(%(ids)s) AND t.{{key}} IS NULL
 ON CONFLICT DO NOTHING
-"""  # noqa: S608 - constants
+"""
 # Keys are what the primary key says, and a profile may get another one.
 _REKEY: Final = (
     """
@@ -97,15 +96,23 @@ WHERE o.run_id = %(run)s AND {within} AND o.match IS NULL AND EXISTS (
 
 def carry(scope: Scope, terms: Terms, keys: Range) -> int:
     """Open the rows in a range whose questions are open; returns how many."""
-    form = _OF_ROWS if keys == KEYLESS else _OF_KEYS
-    statement = form.format(
-        key=terms.primary.value,
+    form = _IDS if keys == KEYLESS else _KEYS
+    asked = form.format(
         mismatch=keys.holds("r.key"),
         row=keys.holds("o.key"),
         match=keys.holds("r.key"),
     )
+    values = values_for(scope, terms) | keys.bounds
     with connection.cursor() as cursor:
-        cursor.execute(statement, values_for(scope, terms) | keys.bounds)
+        cursor.execute(asked, values)
+        found, number = cursor.fetchone()
+        if not number:
+            return 0
+        if keys != KEYLESS:
+            return open_keys(cursor, terms, values | {"keys": found})
+        cursor.execute(
+            _OF_ROWS.format(key=terms.primary.value), values | {"ids": found}
+        )
         return int(cursor.rowcount)
 
 

@@ -80,7 +80,6 @@ class _Work:
     """A run at work: one step at a time, from what the last one left."""
 
     def __init__(self, assignment: Assignment, run_id: int) -> None:
-        self.now = assignment.now
         self.run, self.scope, self.terms = runs.run_load(run_id)
         primary = [rule.key is self.terms.primary for rule in self.terms.rules]
         leading = primary.index(False) if False in primary else len(primary)
@@ -177,7 +176,7 @@ class _Work:
             )
             progress = progress.plus(found=found, closed=closed)
         counts = {**progress.counts, "plain_amount": progress.plain_amount}
-        runs.run_end(run=self.run, scope=self.scope, counts=counts, now=self.now)
+        runs.run_end(run=self.run, scope=self.scope, counts=counts)
         return progress.at(Phase.TIDYING)
 
     def _tidy(self, progress: Progress) -> Progress:

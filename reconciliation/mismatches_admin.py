@@ -63,7 +63,7 @@ class MismatchAdmin(ReadOnlyAdmin):
     """Disagreements that runs found, newest first."""
 
     list_display = (
-        *("number", "state_pill", "mismatch", "whose", "day_text", "money", "apart"),
+        *("number", "state_pill", "mismatch", "whose", "day_text", "money"),
         *("rows_text", "assignee_name"),
     )
     list_select_related = ("tenant", "profile", "assignee")
@@ -315,13 +315,13 @@ class MismatchAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Amount", ordering="amount")
     def money(self, row: Reconciliation) -> SafeString:
-        """Return what is at stake."""
-        return _money(row.amount, row.currency)
-
-    @admin.display(description="Apart")
-    def apart(self, row: Reconciliation) -> SafeString:
-        """Return how far the sides are apart."""
-        return _money(row.difference, row.currency)
+        """Return what is at stake, and how far the sides are apart."""
+        if row.amount is None:
+            return subtle("–")
+        # Of what only one side has, all is missing.
+        is_part = row.difference and row.difference != row.amount
+        apart = f"{row.difference:,.2f} apart" if is_part else ""
+        return _two(f"{row.amount:,.2f} {row.currency}", apart)
 
     @admin.display(description="Key and rows")
     def rows_text(self, row: Reconciliation) -> SafeString:

@@ -211,7 +211,7 @@ class Run(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"run {self.pk} of profile {self.profile_id}"
+        return f"run {self.pk} of {self.profile}"
 
 
 class OpenRow(TenantOwned):

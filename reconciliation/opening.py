@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 from reconciliation.fragments import day_of, days_between, tolerance, values_of
 from reconciliation.matching import Key, Terms
@@ -211,6 +212,17 @@ def values_for(scope: Scope, terms: Terms) -> dict[str, Any]:
     }
 
 
+def open_keys(cursor: CursorWrapper, terms: Terms, values: dict[str, Any]) -> int:
+    """Write down all rows of these `keys`, an array as text; returns how many."""
+    # No index finds rows by the bank's id: all are looked at, once.
+    if terms.primary is Key.ID:
+        cursor.execute(_IN_BULK)
+    cursor.execute(_OPEN_KEYS.format(key=terms.primary.value), values)
+    opened = cursor.rowcount
+    cursor.execute(_AS_EVER)
+    return int(opened)
+
+
 def _pass(
     scope: Scope,
     terms: Terms,
@@ -245,15 +257,12 @@ def _pass(
             cursor.execute(_IN_BULK)
         cursor.execute(_COUNT.format(**pieces), values)
         looked_at, plain, amount, others, found = cursor.fetchone()
-        # No index finds rows by the bank's id.
-        is_by_all = others > MOST_KEYS or (others > 0 and terms.primary is Key.ID)
-        if is_by_all:
+        if others > MOST_KEYS:
             cursor.execute(_OPEN_ALL.format(**pieces), values)
             opened = cursor.rowcount
         cursor.execute(_AS_EVER)
-        if others and not is_by_all:
-            cursor.execute(_OPEN_KEYS.format(key=key), values | {"keys": found})
-            opened = cursor.rowcount
+        if 0 < others <= MOST_KEYS:
+            opened = open_keys(cursor, terms, values | {"keys": found})
     return Counted(looked_at, plain, amount, opened)
 
 

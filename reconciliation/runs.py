@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import Max, Min, Q
+from django.db.models.functions import Now
 
 from ingestion import profiles
 from ingestion.models import IngestedFile
@@ -202,8 +203,11 @@ def _told_of(run: Run) -> tuple[datetime, datetime]:
     )
 
 
-def run_end(*, run: Run, scope: Scope, counts: JSONDict, now: datetime) -> JSONDict:
-    """Close a run with what it counted; returns all counts."""
+def run_end(*, run: Run, scope: Scope, counts: JSONDict) -> JSONDict:
+    """Close a run with what it counted; returns all counts.
+
+    It ends by the database's clock: its attempt may have begun long before.
+    """
     values = scope.values
     with connection.cursor() as cursor:
         cursor.execute(SET_BASED)
@@ -215,7 +219,7 @@ def run_end(*, run: Run, scope: Scope, counts: JSONDict, now: datetime) -> JSOND
     matched = {str(place): rows for place, rows in sorted(by_rule.items())}
     every = counts | {"unmatched": unmatched, "matched": matched, "mismatches": told}
     Run.objects.filter(pk=run.pk).update(
-        state=Run.State.DONE, counts=every, finished_at=now
+        state=Run.State.DONE, counts=every, finished_at=Now()
     )
     return every
 

@@ -117,7 +117,7 @@ class RunAdmin(ReadOnlyAdmin):
     began = moment("created_at", "Began")
     ended = moment("finished_at", "Ended")
     as_of_text = moment("as_of", "Payments pend as of")
-    new_count = _count("new", "New")
+    new_count = _count("found", "New")
     closed_count = _count("closed", "Closed")
     counts_table = _table(run_tables.counts_table, "Rows")
     mismatches_table = _table(run_tables.mismatches_table, "Mismatches told")

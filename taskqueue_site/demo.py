@@ -56,8 +56,12 @@ class Producer:
 
     def enqueue(self, path: str, source: str = "UPI") -> None:
         """Ask for a file to be loaded."""
-        body = {"tenant_id": self.tenant, "s3_path": path, "source": source}
-        self.job_ids.append(self.call("/enqueue/ingest", body)["id"])
+        self.order("ingest", s3_path=path, source=source)
+
+    def order(self, kind: str, **payload: Any) -> None:
+        """Ask for a job of this kind."""
+        body = {"tenant_id": self.tenant, **payload}
+        self.job_ids.append(self.call(f"/enqueue/{kind}", body)["id"])
 
     def jobs(self) -> list[Any]:
         """Return this run's jobs in the order they were enqueued."""

@@ -48,7 +48,7 @@ def make_run(profile: Profile, **values: Any) -> Run:
                 "opened": 40,
                 "matched": {"1": 10},
                 "mismatches": {"amount": 4, "missing_external": 26},
-                "new": 30,
+                "found": 30,
                 "closed": 2,
             },
             **values,

@@ -1,7 +1,10 @@
-"""Make the pictures of the README again: `python -m tests.acceptance.screenshots`.
+"""Make the pictures of the README and the docs again:
+
+    python -m tests.acceptance.screenshots
 
 Starts the product on its embedded default in a folder of its own, puts it to work, and
-writes docs/images/{dashboard,fair_share_page,jobs,job,preview}.png. CHROMIUM names the
+writes docs/images/{dashboard,fair_share_page,jobs,job,preview}.png, and those of
+reconciliation: {reconciliation,run,mismatches,schedule}.png. CHROMIUM names the
 browser (default: chromium on PATH).
 """
 
@@ -11,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import django
 
 from tests.acceptance.browser import signed_in
 from tests.acceptance.product import ROOT, Product
@@ -27,6 +32,11 @@ SAMPLE = "upi_sample.csv"
 
 def main() -> None:
     """Run, look, and stop."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskqueue_site.settings")
+    django.setup()
+    # It knows models, so it comes after the settings.
+    from tests.acceptance import reconciliation_pictures
+
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or ""
     with tempfile.TemporaryDirectory() as folder:
         product = Product(Path(folder) / "data", SYNTHETIC_KINDS="1")
@@ -38,6 +48,8 @@ def main() -> None:
             time.sleep(4)
             with signed_in(chromium, product) as (page, errors):
                 _take(page, product)
+                reconciliation_pictures.prepare(product, Path(folder))
+                reconciliation_pictures.take(page, product, IMAGES)
             print("\n".join(errors) or "no errors in the console")
         finally:
             product.stop()

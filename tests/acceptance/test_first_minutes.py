@@ -70,6 +70,7 @@ def test_the_demonstration_runs_ends_and_leaves_nothing(tmp_path: Path):
     for file in rejects:
         assert Path(file).read_text().startswith("line,column,reason,value\n")
     check_the_sources(done.stdout)
+    check_the_reconciliation(done.stdout)
     assert processes_using(data) == []
 
 
@@ -78,7 +79,7 @@ def check_the_sources(output: str) -> None:
     head = "A good and a bad file of each source"
     lines = re.findall(
         r"^(\w+\.\w+) +([A-Z]\w+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)(?: +(.+))?$",
-        output.partition(head)[2],
+        output.partition(head)[2].partition("A day of echo's ledger")[0],
         re.MULTILINE,
     )
     found = {name: (source, *map(int, n), why) for name, source, *n, why in lines}
@@ -96,6 +97,28 @@ def check_the_sources(output: str) -> None:
             assert re.fullmatch(r"line \d+ \S+ [a-z_]+", why)
             assert others[-1] > 0
     assert found == {}
+
+
+def check_the_reconciliation(output: str) -> None:
+    """Look at what the run over the samples' day told."""
+    told = output.partition("A day of echo's ledger")[2]
+    assert (
+        "41 rows: 11 pairs plainly match, rules match 5 more rows and suggest a match "
+        "of 2, 12 are left."
+    ) in told
+    lines = re.findall(r"^([a-z_]+) +(\d+) +([\d,.]+)  (.+)$", told, re.MULTILINE)
+    assert [(kind, int(number), amount) for kind, number, amount, _ in lines] == [
+        ("amount", 1, "287,212.73"),
+        ("duplicate", 1, "181.78"),
+        ("fee", 1, "7,996.35"),
+        ("missing_external", 1, "95.00"),
+        ("missing_internal", 1, "80,910.38"),
+        ("stale_pending", 1, "3.64"),
+        ("status", 1, "239,292.11"),
+    ]
+    assert lines[2][3] == "7996.35 here, 7993.99 there: 2.36 INR apart"
+    assert re.search(r"/admin/reconciliation/run/\d+/change/$", told, re.MULTILINE)
+    assert "/admin/reconciliation/reconciliation/?tenant=echo" in told
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,14 @@
 """The files of the demonstration: a good and a bad one of each source there is."""
 
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ingestion.sources.base import Row, SourceError
 from ingestion.sources.registry import SOURCES
+from taskqueue_site import demo_reconciliation
 from taskqueue_site.demo import SAMPLES
 from taskqueue_site.demo_sources import FILES
 from tests.corpus_cases import source_named
@@ -25,7 +28,8 @@ def test_every_sample_is_shown():
     there -= {"README.md", "__init__.py", "generate.py"}
     shown = [name for _, *names in FILES for name in names]
     assert len(shown) == len(set(shown))
-    assert {*shown, *SAMPLES} == there
+    compared = [name for name, _ in demo_reconciliation.FILES]
+    assert {*shown, *SAMPLES, *compared} == there
 
 
 def ids(source: str, name: str) -> set[str]:
@@ -46,3 +50,56 @@ def test_no_two_samples_have_a_row_in_common():
     """They are loaded side by side, and nobody knows which of two comes first."""
     every = [ids(source, name) for source, *names in FILES for name in names]
     assert sum(map(len, every)) == len(set().union(*every)) > len(FILES)
+
+
+def test_the_two_sides_that_are_compared_are_of_one_day_and_have_no_id_in_common():
+    day = datetime.fromisoformat(demo_reconciliation.DAY["starts_at"])
+    found: set[str] = set()
+    for name, source in demo_reconciliation.FILES:
+        rows = [
+            record
+            for record in source_named(source).read(
+                [(ROOT / "samples" / name).read_bytes()]
+            )
+            if isinstance(record, Row)
+        ]
+        assert {(row.txn_timestamp - day).days for row in rows} == {0}
+        assert len(rows) >= 20
+        assert found.isdisjoint(row.txn_id for row in rows)
+        found |= {row.txn_id for row in rows}
+
+
+def run(**counts: Any) -> dict[str, Any]:
+    """Return a job of a run as the API tells it."""
+    whole = {
+        "mode": "full",
+        "rows": 41,
+        "plain": 11,
+        "matched": {"1": 2, "3": 3, "4": 2},
+        "unmatched": 12,
+    }
+    return {"result": {**whole, **counts}}
+
+
+REPORT = """mismatch_type,amount,notes
+status,10.00,SUCCESS here
+amount,1000.50,far apart
+status,2.00,FAILED there
+"""
+
+
+def test_what_a_run_found_is_told_by_types():
+    first, _, _, _, *lines = demo_reconciliation.summary(run(), REPORT)
+    assert first == (
+        "41 rows: 11 pairs plainly match, rules match 5 more rows and suggest a match "
+        "of 2, 12 are left."
+    )
+    assert [line.split() for line in lines] == [
+        ["amount", "1", "1,000.50", "far", "apart"],
+        ["status", "2", "12.00", "SUCCESS", "here"],
+    ]
+
+
+def test_a_second_demonstration_says_that_nothing_came():
+    first, *_ = demo_reconciliation.summary(run(mode="changes", rows=0), REPORT)
+    assert first == "0 rows came since the day was compared last."

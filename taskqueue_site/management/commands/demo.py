@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from taskqueue_site import demo, demo_sources, demo_table
+from taskqueue_site import demo, demo_reconciliation, demo_sources, demo_table
+from taskqueue_site.demo import Producer
 from taskqueue_site.foreground import StackFailedError, follow, running_stack
 
 
@@ -89,6 +91,7 @@ class Command(BaseCommand):
         for line in demo_table.reject_files(jobs, self._shown):
             self._say(line)
         self._show_sources(base_url, samples)
+        self._show_reconciliation(base_url, samples)
 
     def _show_sources(self, base_url: str, samples: Path) -> None:
         wanted = {demo_sources.TENANT: Decimal(1)}
@@ -99,6 +102,32 @@ class Command(BaseCommand):
         self._say("\n")
         for line in demo_sources.table(producer, pairs, jobs):
             self._say(line)
+
+    def _show_reconciliation(self, base_url: str, samples: Path) -> None:
+        wanted, now = {demo_reconciliation.TENANT: Decimal(1)}, timezone.now()
+        (producer,) = demo.prepare(wanted, now=now, base_url=base_url)
+        name = demo_reconciliation.PROFILE
+        self._say(f"\nA day of {producer.tenant}'s ledger against UPI, {name!r}:")
+        demo_reconciliation.load(producer, samples)
+        demo.watch([producer], self._progress)
+        demo_reconciliation.prepare(producer.tenant, now=now)
+        run = self._job_of(producer, demo_reconciliation.compare)
+        report = self._job_of(producer, demo_reconciliation.list_mismatches)
+        listed = producer.text(report["links"]["report"])
+        self._say("\n")
+        for line in demo_reconciliation.summary(run, listed):
+            self._say(line)
+        self._say("")
+        for line in demo_reconciliation.links(base_url, run):
+            self._say(line)
+
+    def _job_of(self, producer: Producer, order: Callable[[Producer], None]) -> Any:
+        """Order one job, and return it once it has ended."""
+        order(producer)
+        job = demo.watch([producer], self._progress)[producer.tenant][-1]
+        if job["state"] != "succeeded":
+            raise CommandError(f"The {job['kind']} job ended {job['state']}.")
+        return job
 
     @staticmethod
     def _shown(key: str) -> str:
