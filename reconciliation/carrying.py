@@ -33,7 +33,7 @@ _CARRIED: Final = """
           SELECT p.as_of FROM reconciliation_run p WHERE p.id = %(previous)s))
 """
 # What was asked is taken to this side and back, never joined: of a tenant that came
-# since the last ANALYZE PostgreSQL expects one row, and would look at each pair of rows.
+# since the last ANALYZE PostgreSQL expects one row, and would look at each pair.
 _KEYS: Final = f"""
 SELECT array_agg(DISTINCT c.key)::text, count(*) FROM ({_CARRIED}) AS c
 """  # noqa: S608 - constants

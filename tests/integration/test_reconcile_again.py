@@ -194,6 +194,8 @@ def test_a_suggestion_is_confirmed_once_its_rule_is():
     profile = make_profile({}, BY_ACCOUNT | {"is_confirmed": False})
     arrive(ours("R1", account="A"), theirs("R2", account="A"))
     drive()
+    with all_tenants(reason="test"):
+        assert [m.state for m in Match.objects.all()] == ["suggested"]
     set_rules(profile, {}, BY_ACCOUNT)
     drive()
     with all_tenants(reason="test"):

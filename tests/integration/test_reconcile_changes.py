@@ -11,8 +11,12 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.reconcile import generator
+from benchmarks.reconcile.oracle import Movement
 from reconciliation import ranges
+from reconciliation.matching import Side
 from reconciliation.models import Reconciliation
+from reconciliation.terms import rule_json
 from tenants.scoping import tenant_scope
 from tests.arrange import make_tenant
 from tests.integration.two_sides import (
@@ -23,6 +27,7 @@ from tests.integration.two_sides import (
     drive,
     make_profile,
     ours,
+    standing,
     theirs,
 )
 
@@ -106,6 +111,36 @@ def test_file_by_file_is_as_all_at_once(
         before = told("whole", [])
         assert drive("whole", dice=dice)["found"] == 0
         assert told("whole", []) == before
+
+
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**32), dice=st.randoms(use_true_random=False))
+def test_a_run_in_many_ranges_tells_what_was_planted(seed: int, dice: random.Random):
+    grown = generator.garden(seed)
+    with taken_back():
+        make_tenant("t1")
+        make_profile(*map(rule_json, generator.TERMS.rules), fee_percent="2")
+        ids = arrive(*map(_row, grown.rows))
+        drive(dice=dice, ends=STARTS + timedelta(days=20), now=generator.AS_OF)
+        found = {mismatch[:3] for mismatch in standing()}
+        place = {pk: number for number, pk in enumerate(ids, start=1)}
+        assert {
+            (kind, place.get(one or 0), place.get(other or 0))
+            for kind, one, other in found
+        } == set(grown.planted.mismatches)
+
+
+def _row(row: Movement) -> Row:
+    source = "LEDGER" if row.side is Side.INTERNAL else "UPI"
+    return Row(
+        source,
+        row.reference_id,
+        str(row.amount),
+        row.status,
+        row.account_id,
+        row.at,
+        row.currency,
+    )
 
 
 def test_a_killed_run_says_what_an_undisturbed_one_says():
