@@ -14,15 +14,16 @@ from reconciliation.scope import Scope
 ROWS_AT_ONCE: Final = 500_000
 
 # Every zone's clock is off by whole minutes, and so are cut-offs: rows are first put
-# together by minutes, which is cheap, and few are left to be given a day.
+# together by minutes, which is cheap, and few are left to be given a day and a side.
 _COUNT: Final = f"""
 INSERT INTO reconciliation_fileday
     (tenant_id, profile_id, file_id, day, side, currency, rows, amount)
-SELECT %(tenant)s, %(profile)s, file_id, {day_of("minute")}, side, currency,
+SELECT %(tenant)s, %(profile)s, file_id, {day_of("minute")},
+       CASE WHEN source = ANY(%(internal)s) THEN 'I' ELSE 'E' END, currency,
        sum(rows), sum(amount)
 FROM (
-    SELECT t.file_id, date_trunc('minute', t.txn_timestamp) AS minute, t.currency,
-           CASE WHEN t.source = ANY(%(internal)s) THEN 'I' ELSE 'E' END AS side,
+    SELECT t.file_id, t.source, t.currency,
+           date_bin('1 minute', t.txn_timestamp, TIMESTAMPTZ 'epoch') AS minute,
            count(*) AS rows, sum(t.amount) AS amount
     FROM fintech_transactions t
     WHERE t.tenant_id = %(tenant)s AND t.file_id = ANY(%(counted)s)
