@@ -26,8 +26,8 @@ _LONGEST_DAY: Final = timedelta(hours=25)
 #: Two moments closer than that many days less this are as many days apart or fewer.
 _CLOCK_CHANGE: Final = timedelta(hours=1)
 
-#: Writes rows as open; the rows are named behind it.
-OPEN: Final = f"""
+#: Writes rows as open; the rows `t` are named behind it.
+_WRITE: Final = f"""
     INSERT INTO reconciliation_openrow (
         tenant_id, run_id, transaction_id, txn_id, side, key, reference_id,
         source_txn_id, account_id, amount, currency, direction, status, at, day)
@@ -36,8 +36,8 @@ OPEN: Final = f"""
            t.{{key}}, t.reference_id, t.source_txn_id, t.account_id, t.amount,
            t.currency, t.direction, t.status, t.txn_timestamp,
            {day_of("t.txn_timestamp")}
-    FROM fintech_transactions t
-"""  # noqa: S608 - constants
+"""
+OPEN: Final = f"{_WRITE} FROM fintech_transactions t"
 _IS_HERE: Final = "t.txn_timestamp >= %(starts)s AND t.txn_timestamp < %(ends)s"
 _ROW: Final = """
     SELECT t.{key}, t.amount, t.currency, t.status, t.txn_timestamp AS at,
@@ -127,10 +127,18 @@ ON CONFLICT DO NOTHING
 """
 #: More are not taken to this side and back: then all is worked out once more.
 MOST_KEYS: Final = 100_000
-# The array is hidden in a SELECT, so that PostgreSQL takes it for a short one and looks
-# up each of its keys: for a long one it would read all rows there ever were.
-_OPEN_KEYS: Final = f"""
-{OPEN} JOIN unnest((SELECT %(keys)s::text[])) AS told (key) ON told.key = t.{{key}}
+# Each key is looked up by itself, and OFFSET 0 keeps the files out of that: PostgreSQL
+# takes a file that it has no statistics of for a row or none, and would compare all of
+# its rows with all keys.
+_LOOK_UP: Final = f"""
+{_WRITE} FROM unnest(%(keys)s::text[]) AS told (key) CROSS JOIN LATERAL (
+    SELECT * FROM fintech_transactions t
+    WHERE t.tenant_id = %(tenant)s AND t.{{key}} = told.key OFFSET 0) AS t
+WHERE {IN_SCOPE}
+ON CONFLICT DO NOTHING
+"""  # noqa: S608 - constants
+_COMPARE: Final = f"""
+{OPEN} JOIN unnest(%(keys)s::text[]) AS told (key) ON told.key = t.{{key}}
 WHERE {IN_SCOPE}
 ON CONFLICT DO NOTHING
 """
@@ -215,9 +223,11 @@ def values_for(scope: Scope, terms: Terms) -> dict[str, Any]:
 def open_keys(cursor: CursorWrapper, terms: Terms, values: dict[str, Any]) -> int:
     """Write down all rows of these `keys`, an array as text; returns how many."""
     # No index finds rows by the bank's id: all are looked at, once.
-    if terms.primary is Key.ID:
+    is_compared = terms.primary is Key.ID
+    if is_compared:
         cursor.execute(_IN_BULK)
-    cursor.execute(_OPEN_KEYS.format(key=terms.primary.value), values)
+    statement = _COMPARE if is_compared else _LOOK_UP
+    cursor.execute(statement.format(key=terms.primary.value), values)
     opened = cursor.rowcount
     cursor.execute(_AS_EVER)
     return int(opened)
