@@ -39,11 +39,11 @@ _WRITE: Final = f"""
 """
 OPEN: Final = f"{_WRITE} FROM fintech_transactions t"
 _IS_HERE: Final = "t.txn_timestamp >= %(starts)s AND t.txn_timestamp < %(ends)s"
-_ROW: Final = """
+_COLUMNS: Final = """
     SELECT t.{key}, t.amount, t.currency, t.status, t.txn_timestamp AS at,
            t.source = ANY(%(internal)s) AS is_ours, {is_here} AS is_here
-    FROM fintech_transactions t
 """
+_ROW: Final = f"{_COLUMNS} FROM fintech_transactions t"
 # Around the period are more rows than in it, as a rule: they are only compared with its
 # references, which costs a third of counting them. They are not asked for the range,
 # or PostgreSQL would look for it in all history instead of for the time.
@@ -61,15 +61,25 @@ _FRESH: Final = """
     AND t.txn_timestamp < %(until)s
 """
 _IS_LATE: Final = f"{_FRESH} AND NOT ({_IS_HERE})"
-_OF_FRESH: Final = f"""
-    {_ROW} JOIN (
-        SELECT t.{{key}}, min(t.txn_timestamp) AS first, max(t.txn_timestamp) AS last
-        FROM fintech_transactions t WHERE {IN_SCOPE} AND {{is_here}} AND {{within}}
-        GROUP BY t.{{key}}
-    ) AS fresh ON fresh.{{key}} = t.{{key}}
+_FRESH_KEYS: Final = f"""
+    SELECT t.{{key}}, min(t.txn_timestamp) AS first, max(t.txn_timestamp) AS last
+    FROM fintech_transactions t WHERE {IN_SCOPE} AND {{is_here}} AND {{within}}
+    GROUP BY t.{{key}}
+"""  # noqa: S608 - constants
+_AROUND_FRESH: Final = f"""
     WHERE {IN_SCOPE} AND t.txn_timestamp >= fresh.first - %(reach)s
       AND t.txn_timestamp <= fresh.last + %(reach)s
+"""
+# Looked up one by one, as below; by the bank's id compared with all there are.
+_LOOKED_UP_FRESH: Final = f"""
+    {_COLUMNS} FROM ({_FRESH_KEYS}) AS fresh CROSS JOIN LATERAL (
+        SELECT * FROM fintech_transactions t
+        WHERE t.tenant_id = %(tenant)s AND t.{{key}} = fresh.{{key}} OFFSET 0) AS t
+    {_AROUND_FRESH}
 """  # noqa: S608 - constants
+_COMPARED_FRESH: Final = f"""
+    {_ROW} JOIN ({_FRESH_KEYS}) AS fresh ON fresh.{{key}} = t.{{key}} {_AROUND_FRESH}
+"""
 # References of matches that a person or another key has made, and those that are open
 # already, are no plain ones, whatever their rows say.
 #
@@ -189,10 +199,11 @@ def open_fresh(
 
     With `files`, only what those brought of days that are not of the period.
     """
+    by_id = terms.primary is Key.ID
+    rows = _COMPARED_FRESH if by_id else _LOOKED_UP_FRESH
     if files is None:
-        return _pass(scope, terms, keys, _OF_FRESH, _FRESH, {})
-    late = {"fresh": list(files)}
-    return _pass(scope, terms, keys, _OF_FRESH, _IS_LATE, late)
+        return _pass(scope, terms, keys, rows, _FRESH, {})
+    return _pass(scope, terms, keys, rows, _IS_LATE, {"fresh": list(files)})
 
 
 def open_without_key(scope: Scope, terms: Terms, *, is_fresh: bool) -> int:
@@ -263,7 +274,7 @@ def _pass(
     }
     opened = 0
     with connection.cursor() as cursor:
-        if rows is _OF_THE_PERIOD:
+        if rows is not _LOOKED_UP_FRESH:
             cursor.execute(_IN_BULK)
         cursor.execute(_COUNT.format(**pieces), values)
         looked_at, plain, amount, others, found = cursor.fetchone()
