@@ -10,7 +10,7 @@ from typing import Final
 from django.db import connection
 
 from reconciliation.fragments import SET_BASED
-from reconciliation.scope import Range, Scope
+from reconciliation.scope import KEYLESS, Range, Scope
 
 _SAME: Final = """
     r.profile_id = %(profile)s AND r.mismatch_type = {other}.mismatch_type
@@ -30,9 +30,9 @@ told AS MATERIALIZED (
            END AS difference
     FROM reconciliation_finding f
     LEFT JOIN reconciliation_openrow i
-        ON i.run_id = f.run_id AND i.transaction_id = f.internal_id
+        ON i.run_id = %(holder)s AND i.transaction_id = f.internal_id
     LEFT JOIN reconciliation_openrow e
-        ON e.run_id = f.run_id AND e.transaction_id = f.external_id
+        ON e.run_id = %(holder)s AND e.transaction_id = f.external_id
     WHERE f.run_id = %(run)s AND {within}
 ), judged AS (
     SELECT told.*, CASE
@@ -109,7 +109,7 @@ WITH gone AS (
     ) AS now_told
     FROM reconciliations r
     WHERE r.profile_id = %(profile)s AND r.state IN ('open', 'assigned')
-      AND r.fault_id IS NULL AND {{mismatch}} AND NOT EXISTS (
+      AND r.fault_id IS NULL AND {{mismatch}} AND {{is_asked}} AND NOT EXISTS (
         SELECT FROM reconciliation_finding f
         WHERE f.run_id = %(run)s AND {{within}} AND {_SAME.format(other="f")})
     ORDER BY r.id FOR NO KEY UPDATE
@@ -150,6 +150,16 @@ FROM moved
 """  # noqa: S608 - constants
 
 
+# Of a run of changes: of references, or of rows without one, that it has touched.
+_OF_TOUCHED_KEYS: Final = """r.key IN (
+    SELECT x.key FROM reconciliation_openrow x
+    WHERE x.run_id = %(holder)s AND x.touched_by = %(run)s)"""
+_OF_TOUCHED_ROWS: Final = """EXISTS (
+    SELECT FROM reconciliation_openrow x
+    WHERE x.run_id = %(holder)s AND x.touched_by = %(run)s
+      AND x.transaction_id IN (r.internal_id, r.external_id))"""
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What a run changed of a profile's mismatches."""
@@ -165,6 +175,7 @@ def apply(scope: Scope, keys: Range) -> Changes:
         "within": keys.holds("f.key"),
         "mismatch": keys.holds("r.key"),
         "old": keys.holds("old.key"),
+        "is_asked": _is_asked(scope, keys),
     }
     values = scope.values | keys.bounds
     with connection.cursor() as cursor:
@@ -178,3 +189,9 @@ def apply(scope: Scope, keys: Range) -> Changes:
         closed = count(_GONE)
         cursor.execute(_INHERIT.format(**pieces), values)
     return Changes(found, closed)
+
+
+def _is_asked(scope: Scope, keys: Range) -> str:
+    if scope.is_whole:
+        return "true"
+    return _OF_TOUCHED_ROWS if keys == KEYLESS else _OF_TOUCHED_KEYS

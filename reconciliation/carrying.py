@@ -1,7 +1,9 @@
 """Takes over what the run before left open, and what people have said since.
 
-Every question that is open is asked again by every run: so it is known of each whether
-it still stands, and an answer is found whenever it comes.
+Every question that is open is asked again by a run over a period: so it is known of
+each whether it still stands, and an answer is found whenever it comes. A run of changes
+works on the open rows of the run before it, and asks again only what may have another
+answer by now.
 """
 
 from typing import Final
@@ -9,7 +11,7 @@ from typing import Final
 from django.db import connection
 
 from reconciliation.matching import Terms
-from reconciliation.opening import OPEN, open_keys, values_for
+from reconciliation.opening import OPEN, open_keys, open_rows, values_for
 from reconciliation.scope import IN_SCOPE, KEYLESS, Range, Scope
 
 # Rows of mismatches to be worked off, of suggestions, of payments that are not final,
@@ -23,7 +25,7 @@ _CARRIED: Final = """
       AND r.fault_id IS NULL AND {mismatch}
     UNION ALL
     SELECT o.key, o.transaction_id FROM reconciliation_openrow o
-    WHERE o.run_id = %(previous)s AND o.match IS NULL AND o.status = 'PENDING'
+    WHERE o.run_id = %(previous_holder)s AND o.match IS NULL AND o.status = 'PENDING'
       AND {row}
     UNION ALL
     SELECT r.key, r.transaction_id
@@ -32,16 +34,22 @@ _CARRIED: Final = """
       AND (m.state = 'suggested' OR m.decided_at >= (
           SELECT p.as_of FROM reconciliation_run p WHERE p.id = %(previous)s))
 """
+# Payments that have grown old, what a run that failed has touched, and what people have
+# decided since.
+_ASKED_AGAIN: Final = """
+    SELECT o.key, o.transaction_id AS id FROM reconciliation_openrow o
+    WHERE o.run_id = %(holder)s AND {row} AND o.touched_by <> %(run)s
+      AND (o.match IS NULL AND o.status = 'PENDING' OR o.touched_by > %(previous)s)
+    UNION ALL
+    SELECT r.key, r.transaction_id
+    FROM reconciliation_matchrow r JOIN reconciliation_match m ON m.id = r.match_id
+    WHERE r.profile_id = %(profile)s AND {match} AND m.decided_at >= (
+        SELECT p.as_of FROM reconciliation_run p WHERE p.id = %(previous)s)
+"""
 # What was asked is taken to this side and back, never joined: of a tenant that came
 # since the last ANALYZE PostgreSQL expects one row, and would look at each pair.
-_KEYS: Final = f"""
-SELECT array_agg(DISTINCT c.key)::text, count(*) FROM ({_CARRIED}) AS c
-"""  # noqa: S608 - constants
-_IDS: Final = f"SELECT array_agg(DISTINCT c.id), count(*) FROM ({_CARRIED}) AS c"  # noqa: S608
-_OF_ROWS: Final = f"""
-{OPEN} WHERE {IN_SCOPE} AND t.id = ANY(%(ids)s) AND t.{{key}} IS NULL
-ON CONFLICT DO NOTHING
-"""
+_KEYS: Final = "SELECT array_agg(DISTINCT c.key)::text, count(*) FROM ({asked}) AS c"
+_IDS: Final = "SELECT array_agg(DISTINCT c.id), count(*) FROM ({asked}) AS c"
 # Keys are what the primary key says, and a profile may get another one.
 _REKEY: Final = (
     """
@@ -68,8 +76,8 @@ _STANDING: Final = """
     WHERE {whose} AND m.id IN (
         SELECT r.match_id FROM reconciliation_openrow o
         JOIN reconciliation_matchrow r ON r.transaction_id = o.transaction_id
-        WHERE o.run_id = %(run)s AND {within} AND r.profile_id = %(profile)s
-          AND r.is_live)
+        WHERE o.run_id = %(holder)s AND o.touched_by = %(run)s AND {within}
+          AND r.profile_id = %(profile)s AND r.is_live)
     GROUP BY m.id
 """
 # Whose match is looked at is open as well, of whichever reference it is.
@@ -80,13 +88,14 @@ WHERE {IN_SCOPE}
 ON CONFLICT DO NOTHING
 """
 _STANDS: Final = f"""
-UPDATE reconciliation_openrow o SET rule = 0, match = m.lead
+UPDATE reconciliation_openrow o SET rule = 0, match = m.lead, touched_by = %(run)s
 FROM reconciliation_matchrow r JOIN ({_STANDING}) AS m ON m.id = r.match_id
-WHERE o.run_id = %(run)s AND r.transaction_id = o.transaction_id
+WHERE o.run_id = %(holder)s AND r.transaction_id = o.transaction_id
 """  # noqa: S608 - constants
 _IS_HELD: Final = """
 UPDATE reconciliation_openrow o SET is_held = true
-WHERE o.run_id = %(run)s AND {within} AND o.match IS NULL AND EXISTS (
+WHERE o.run_id = %(holder)s AND o.touched_by = %(run)s AND {within}
+  AND o.match IS NULL AND EXISTS (
     SELECT FROM reconciliation_matchrow r
     JOIN reconciliation_match m ON m.id = r.match_id
     WHERE r.profile_id = %(profile)s AND r.transaction_id = o.transaction_id
@@ -95,25 +104,22 @@ WHERE o.run_id = %(run)s AND {within} AND o.match IS NULL AND EXISTS (
 
 
 def carry(scope: Scope, terms: Terms, keys: Range) -> int:
-    """Open the rows in a range whose questions are open; returns how many."""
-    form = _IDS if keys == KEYLESS else _KEYS
-    asked = form.format(
+    """Open the rows in a range whose questions are to be asked; returns how many."""
+    asked = (_CARRIED if scope.is_whole else _ASKED_AGAIN).format(
         mismatch=keys.holds("r.key"),
         row=keys.holds("o.key"),
         match=keys.holds("r.key"),
     )
+    form = _IDS if keys == KEYLESS else _KEYS
     values = values_for(scope, terms) | keys.bounds
     with connection.cursor() as cursor:
-        cursor.execute(asked, values)
+        cursor.execute(form.format(asked=asked), values)
         found, number = cursor.fetchone()
         if not number:
             return 0
-        if keys != KEYLESS:
-            return open_keys(cursor, terms, values | {"keys": found})
-        cursor.execute(
-            _OF_ROWS.format(key=terms.primary.value), values | {"ids": found}
-        )
-        return int(cursor.rowcount)
+        if keys == KEYLESS:
+            return open_rows(cursor, terms, values | {"ids": found})
+        return open_keys(cursor, terms, values | {"keys": found})
 
 
 def rekey(profile_id: int, terms: Terms) -> None:

@@ -83,6 +83,8 @@ class _Work:
         self.run, self.scope, self.terms = runs.run_load(run_id)
         primary = [rule.key is self.terms.primary for rule in self.terms.rules]
         leading = primary.index(False) if False in primary else len(primary)
+        # What one range lets go of may be free in another.
+        leading = 0 if self._is_of_changes else leading
         #: Rules that can be tried range by range, and those behind them.
         self.leading = range(1, leading + 1)
         self.others = range(leading + 1, len(primary) + 1)
@@ -130,7 +132,7 @@ class _Work:
         counted = self._opened(keys)
         keep_standing(self.scope, self.terms, keys, is_dry=self.run.is_dry)
         if keys != KEYLESS:
-            apply_rules(self.run.pk, self.terms, places=self.leading, keys=keys)
+            apply_rules(self.scope, self.terms, places=self.leading, keys=keys)
         after = progress.plus(
             rows=counted.rows, plain=counted.plain, opened=counted.opened
         ).paid(counted.plain_amount)
@@ -149,12 +151,12 @@ class _Work:
         if progress.place == len(self.others):
             return progress.at(Phase.TELLING)
         places = [self.others[progress.place]]
-        apply_rules(self.run.pk, self.terms, places=places)
+        apply_rules(self.scope, self.terms, places=places)
         return progress.at(Phase.MATCHING, progress.place + 1)
 
     def _tell(self, progress: Progress) -> Progress:
         keys = progress.pieces[progress.place]
-        tell(self.run.pk, self.terms, keys, as_of=self.run.as_of)
+        tell(self.scope, self.terms, keys, as_of=self.run.as_of)
         if self.run.is_dry:
             return self._next(progress, Phase.KEEPING)
         changes = apply(self.scope, keys)

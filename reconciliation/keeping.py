@@ -18,7 +18,7 @@ lots AS (
     SELECT o.rule, o.match AS lead,
            array_agg(o.transaction_id ORDER BY o.transaction_id) AS rows
     FROM reconciliation_openrow o
-    WHERE o.run_id = %(run)s AND o.rule = ANY(%(places)s)
+    WHERE o.run_id = %(holder)s AND o.rule = ANY(%(places)s)
     GROUP BY o.rule, o.match
 )
 """
@@ -61,7 +61,7 @@ INSERT INTO reconciliation_matchrow
 SELECT m.tenant_id, m.id, m.profile_id, o.transaction_id, o.txn_id, o.side, o.key,
        m.state = 'confirmed'
 FROM reconciliation_match m JOIN reconciliation_openrow o
-    ON o.run_id = m.run_id AND o.match = m.lead AND o.rule = m.rule
+    ON o.run_id = %(holder)s AND o.match = m.lead AND o.rule = m.rule
 WHERE m.run_id = %(run)s AND m.profile_id = %(profile)s
 """
 

@@ -189,6 +189,8 @@ class Run(TenantOwned):
         db_constraint=False,
         db_index=False,
     )
+    #: The run to which its open rows belong: itself, or else the full one before it.
+    holder_id = models.BigIntegerField(null=True, blank=True)
     state = models.TextField(choices=State.choices, default=State.RUNNING)
     counts = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=Now())
@@ -210,8 +212,13 @@ class Run(TenantOwned):
             ),
         ]
 
+    @property
+    def holder(self) -> int:
+        """Return the run to which its open rows belong."""
+        return self.holder_id or self.pk
+
     def __str__(self) -> str:
-        return f"run {self.pk} of {self.profile}"
+        return f"Run {self.pk} of {self.profile}"
 
 
 class OpenRow(TenantOwned):
@@ -229,6 +236,8 @@ class OpenRow(TenantOwned):
         db_constraint=False,
         db_index=False,
     )
+    #: The run that wrote or matched it last: its own, or one of changes behind that.
+    touched_by = models.BigIntegerField()
     transaction_id = models.BigIntegerField()
     txn_id = models.TextField()
     side = models.CharField(max_length=1)

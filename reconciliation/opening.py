@@ -18,7 +18,13 @@ from typing import Any, Final
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from reconciliation.fragments import day_of, days_between, tolerance, values_of
+from reconciliation.fragments import (
+    SET_BASED,
+    day_of,
+    days_between,
+    tolerance,
+    values_of,
+)
 from reconciliation.matching import Key, Terms
 from reconciliation.scope import IN_SCOPE, Range, Scope
 
@@ -29,9 +35,9 @@ _CLOCK_CHANGE: Final = timedelta(hours=1)
 #: Writes rows as open; the rows `t` are named behind it.
 _WRITE: Final = f"""
     INSERT INTO reconciliation_openrow (
-        tenant_id, run_id, transaction_id, txn_id, side, key, reference_id,
+        tenant_id, run_id, touched_by, transaction_id, txn_id, side, key, reference_id,
         source_txn_id, account_id, amount, currency, direction, status, at, day)
-    SELECT t.tenant_id, %(run)s, t.id, t.txn_id,
+    SELECT t.tenant_id, %(holder)s, %(run)s, t.id, t.txn_id,
            CASE WHEN t.source = ANY(%(internal)s) THEN 'I' ELSE 'E' END,
            t.{{key}}, t.reference_id, t.source_txn_id, t.account_id, t.amount,
            t.currency, t.direction, t.status, t.txn_timestamp,
@@ -115,7 +121,7 @@ WITH grouped AS (
                    WHERE r.profile_id = %(profile)s AND {{matched}}
                    UNION ALL
                    SELECT o.key FROM reconciliation_openrow o
-                   WHERE o.run_id = %(run)s AND {{opened}}) AS is_plain
+                   WHERE o.run_id = %(holder)s AND {{opened}}) AS is_plain
     FROM grouped OFFSET 0
 )
 """  # noqa: S608 - constants
@@ -137,6 +143,7 @@ ON CONFLICT DO NOTHING
 """
 #: More are not taken to this side and back: then all is worked out once more.
 MOST_KEYS: Final = 100_000
+_ANY_NUMBER: Final = 1 << 62
 # Each key is looked up by itself, and OFFSET 0 keeps the files out of that: PostgreSQL
 # takes a file that it has no statistics of for a row or none, and would compare all of
 # its rows with all keys.
@@ -150,6 +157,26 @@ ON CONFLICT DO NOTHING
 _COMPARE: Final = f"""
 {OPEN} JOIN unnest(%(keys)s::text[]) AS told (key) ON told.key = t.{{key}}
 WHERE {IN_SCOPE}
+ON CONFLICT DO NOTHING
+"""
+# A run of changes works on the open rows of a full one: what it opens anew is let go of
+# before, and rows of other keys that were matched with it are free again.
+_LET_GO: Final = """
+WITH gone AS (
+    DELETE FROM reconciliation_openrow o
+    WHERE o.run_id = %(holder)s AND o.touched_by <> %(run)s AND {which}
+    RETURNING o.transaction_id, o.match
+)
+UPDATE reconciliation_openrow o
+SET match = NULL, rule = NULL, touched_by = %(run)s
+FROM (SELECT DISTINCT gone.match FROM gone WHERE gone.match IS NOT NULL) AS undone
+WHERE o.run_id = %(holder)s AND o.match = undone.match
+  AND o.transaction_id NOT IN (SELECT gone.transaction_id FROM gone)
+"""
+_OF_KEYS: Final = "o.key IN (SELECT unnest(%(keys)s::text[]))"
+_OF_IDS: Final = "o.key IS NULL AND o.transaction_id = ANY(%(ids)s)"
+_ROWS_WITHOUT_KEY: Final = f"""
+{OPEN} WHERE {IN_SCOPE} AND t.id = ANY(%(ids)s) AND t.{{key}} IS NULL
 ON CONFLICT DO NOTHING
 """
 #: For the pass over a period, whatever statistics say: rows are read in the order of
@@ -233,6 +260,7 @@ def values_for(scope: Scope, terms: Terms) -> dict[str, Any]:
 
 def open_keys(cursor: CursorWrapper, terms: Terms, values: dict[str, Any]) -> int:
     """Write down all rows of these `keys`, an array as text; returns how many."""
+    _let_go(cursor, values, _OF_KEYS)
     # No index finds rows by the bank's id: all are looked at, once.
     is_compared = terms.primary is Key.ID
     if is_compared:
@@ -242,6 +270,20 @@ def open_keys(cursor: CursorWrapper, terms: Terms, values: dict[str, Any]) -> in
     opened = cursor.rowcount
     cursor.execute(_AS_EVER)
     return int(opened)
+
+
+def open_rows(cursor: CursorWrapper, terms: Terms, values: dict[str, Any]) -> int:
+    """Write down those rows without a key that have these `ids`; returns how many."""
+    _let_go(cursor, values, _OF_IDS)
+    cursor.execute(_ROWS_WITHOUT_KEY.format(key=terms.primary.value), values)
+    return int(cursor.rowcount)
+
+
+def _let_go(cursor: CursorWrapper, values: dict[str, Any], which: str) -> None:
+    if values["holder"] != values["run"]:
+        cursor.execute(SET_BASED)
+        cursor.execute(_LET_GO.format(which=which), values)
+        cursor.execute(_AS_EVER)
 
 
 def _pass(
@@ -259,7 +301,8 @@ def _pass(
     values = values_for(scope, terms) | keys.bounds | more
     values |= {
         "near": near.total_seconds(),
-        "most_keys": MOST_KEYS,
+        # Ranges of changes are small, and their keys are let go of.
+        "most_keys": MOST_KEYS if scope.is_whole else _ANY_NUMBER,
         "reach": reach,
         # As moments: PostgreSQL would work out a sum with an interval for every row.
         "reach_from": scope.starts - reach,
@@ -278,11 +321,11 @@ def _pass(
             cursor.execute(_IN_BULK)
         cursor.execute(_COUNT.format(**pieces), values)
         looked_at, plain, amount, others, found = cursor.fetchone()
-        if others > MOST_KEYS:
+        if others > values["most_keys"]:
             cursor.execute(_OPEN_ALL.format(**pieces), values)
             opened = cursor.rowcount
         cursor.execute(_AS_EVER)
-        if 0 < others <= MOST_KEYS:
+        if 0 < others <= values["most_keys"]:
             opened = open_keys(cursor, terms, values | {"keys": found})
     return Counted(looked_at, plain, amount, opened)
 

@@ -26,7 +26,7 @@ from reconciliation.matching import (
     Terms,
     nearest_first,
 )
-from reconciliation.scope import Range
+from reconciliation.scope import Range, Scope
 
 _READ_AT_ONCE: Final = 10_000
 _WRITTEN_AT_ONCE: Final = 10_000
@@ -35,7 +35,7 @@ _FREE: Final = """
     SELECT o.*, count(*) FILTER (WHERE o.side = 'I') OVER same_key AS ours,
            count(*) FILTER (WHERE o.side = 'E') OVER same_key AS theirs
     FROM reconciliation_openrow o
-    WHERE o.run_id = %(run)s AND o.match IS NULL AND NOT o.is_held
+    WHERE o.run_id = %(holder)s AND o.match IS NULL AND NOT o.is_held
       AND o.{key} IS NOT NULL AND {within}
     WINDOW same_key AS (PARTITION BY o.{key})
 """
@@ -51,11 +51,12 @@ ORDER BY abs({{due}} - e.amount),
          GREATEST(i.at - e.at, e.at - i.at), i.transaction_id, e.transaction_id
 """  # noqa: S608 - constants
 _WRITE: Final = """
-UPDATE reconciliation_openrow o SET rule = %(place)s, match = p.match
+UPDATE reconciliation_openrow o
+SET rule = %(place)s, match = p.match, touched_by = %(run)s
 FROM (SELECT unnest(%(ours)s::bigint[]) AS row, unnest(%(ours)s::bigint[]) AS match
       UNION ALL
       SELECT unnest(%(theirs)s::bigint[]), unnest(%(ours)s::bigint[])) AS p
-WHERE o.run_id = %(run)s AND o.transaction_id = p.row
+WHERE o.run_id = %(holder)s AND o.transaction_id = p.row
 """
 # Days count between any row of one side and any of the other.
 _SUMS: Final = f"""
@@ -75,9 +76,10 @@ WITH free AS ({_FREE}), summed AS (
     HAVING min(currency) = max(currency) AND min(status) = max(status)
        AND min(status) <> 'PENDING'
 )
-UPDATE reconciliation_openrow o SET rule = %(place)s, match = s.match
+UPDATE reconciliation_openrow o
+SET rule = %(place)s, match = s.match, touched_by = %(run)s
 FROM summed s
-WHERE o.run_id = %(run)s AND o.match IS NULL AND NOT o.is_held AND {{within}}
+WHERE o.run_id = %(holder)s AND o.match IS NULL AND NOT o.is_held AND {{within}}
   AND o.{{key}} = s.key
   AND abs({{due}} - s.theirs_amount) <= {tolerance("s.ours_amount")}
   AND s.days <= %(days)s
@@ -85,7 +87,7 @@ WHERE o.run_id = %(run)s AND o.match IS NULL AND NOT o.is_held AND {{within}}
 
 
 def apply_rules(
-    run_id: int,
+    scope: Scope,
     terms: Terms,
     *,
     places: Iterable[int] | None = None,
@@ -97,12 +99,13 @@ def apply_rules(
     order; and only in a range of the primary key, for which rules of that key ask.
     """
     within = "true" if keys is None else keys.holds("o.key")
-    for place in places or range(1, len(terms.rules) + 1):
+    every = range(1, len(terms.rules) + 1)
+    for place in every if places is None else places:
         rule = terms.rules[place - 1]
         values = {
             **values_of(rule, terms),
             **(Range() if keys is None else keys).bounds,
-            "run": run_id,
+            **scope.values,
             "place": place,
             "most": MOST_OF_A_KEY,
         }

@@ -144,7 +144,9 @@ def files_table(run: Run) -> SafeString:
 
 def open_rows(run: Run, *, after: int) -> tuple[SafeString, int | None]:
     """Return a page of a run's open rows, and where the next one begins."""
-    found = run.open_rows.filter(pk__gt=after).order_by("pk")[: ROWS_A_PAGE + 1]
+    found = OpenRow.objects.filter(run_id=run.holder, pk__gt=after).order_by("pk")[
+        : ROWS_A_PAGE + 1
+    ]
     rows = list(found)
     shown = rows[:ROWS_A_PAGE]
     following = shown[-1].pk if len(rows) > ROWS_A_PAGE else None

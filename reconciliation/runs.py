@@ -35,11 +35,11 @@ _TIDIED_AT_ONCE: Final = 100_000
 _IN_PERIOD: Final = "o.at >= %(starts)s AND o.at < %(ends)s"
 _MATCHED: Final = f"""
 SELECT o.rule, count(*) FROM reconciliation_openrow o
-WHERE o.run_id = %(run)s AND {_IN_PERIOD} GROUP BY o.rule
+WHERE o.run_id = %(holder)s AND {_IN_PERIOD} GROUP BY o.rule
 """  # noqa: S608 - constants
 _TOLD: Final = f"""
 SELECT f.mismatch_type, count(*) FROM reconciliation_finding f
-JOIN reconciliation_openrow o ON o.run_id = f.run_id
+JOIN reconciliation_openrow o ON o.run_id = %(holder)s
     AND o.transaction_id = COALESCE(f.internal_id, f.external_id)
 WHERE f.run_id = %(run)s AND {_IN_PERIOD} GROUP BY f.mismatch_type
 """  # noqa: S608 - constants
@@ -110,7 +110,7 @@ def _follow(run: Run, terms: Terms) -> None:
         source__in=sources,
     )
     run.file_ids = sorted(files.values_list("pk", flat=True))
-    run.previous, run.mode = None, Run.Mode.FULL
+    run.previous, run.mode, run.holder_id = None, Run.Mode.FULL, None
     if run.is_dry:
         return
     others = Run.objects.filter(profile=run.profile, is_dry=False)
@@ -126,7 +126,7 @@ def _follow(run: Run, terms: Terms) -> None:
     if last is not None:
         gone_by.append(last.terms)
         if _is_same_period(last, run) and all(one == run.terms for one in gone_by):
-            run.mode = Run.Mode.CHANGES
+            run.mode, run.holder_id = Run.Mode.CHANGES, last.holder
     if gone_by:
         _bring_to(run.profile_id, terms_from_json(gone_by[0]), terms)
 
@@ -187,6 +187,8 @@ def run_load(run_id: int) -> tuple[Run, Scope, Terms]:
         since=since,
         until=until,
         previous_id=run.previous_id,
+        previous_holder_id=run.previous and run.previous.holder,
+        holder_id=run.holder,
     )
     return run, scope, terms_from_json(run.terms)
 
@@ -232,12 +234,12 @@ def run_tidy(*, run: Run) -> bool:
     which = (
         "r.id = %(run)s" if run.is_dry else "r.id < %(run)s AND r.state <> 'running'"
     )
-    values = {"run": run.pk, "profile": run.profile_id, "most": _TIDIED_AT_ONCE}
+    values = {"profile": run.profile_id, "most": _TIDIED_AT_ONCE}
     removed = 0
     with connection.cursor() as cursor:
-        for model in (OpenRow, Finding):
-            table = model._meta.db_table
-            cursor.execute(_TIDY.format(table=table, which=which), values)
+        for model, last in ((OpenRow, run.holder), (Finding, run.pk)):
+            statement = _TIDY.format(table=model._meta.db_table, which=which)
+            cursor.execute(statement, {**values, "run": last})
             removed = max(removed, cursor.rowcount)
     return removed == _TIDIED_AT_ONCE
 

@@ -60,8 +60,17 @@ class Scope:
     #: All that runs have looked at by now, this one included, is between the two.
     since: datetime | None = None
     until: datetime | None = None
-    #: The run before it, whose open questions it takes over.
+    #: The run before it, whose open questions it takes over, and to which run those
+    #: open rows belong.
     previous_id: int | None = None
+    previous_holder_id: int | None = None
+    #: The run to which its open rows belong: itself, or the full one before it.
+    holder_id: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether its open rows are its own, and all of them are looked at."""
+        return self.holder_id == self.run_id
 
     @property
     def values(self) -> dict[str, Any]:
@@ -77,5 +86,7 @@ class Scope:
             "since": self.since,
             "until": self.until,
             "previous": self.previous_id,
+            "previous_holder": self.previous_holder_id,
+            "holder": self.holder_id,
             "actor": f"run {self.run_id}",
         }

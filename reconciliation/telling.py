@@ -18,12 +18,19 @@ from reconciliation.fragments import (
     values_of,
 )
 from reconciliation.matching import MOST_OF_A_KEY, Rule, Terms
-from reconciliation.scope import Range
+from reconciliation.scope import Range, Scope
 
 _OPEN: Final = """
     SELECT o.*, COALESCE('k' || o.key, 'r' || o.transaction_id) AS lot,
            o.match IS NULL AS is_free
-    FROM reconciliation_openrow o WHERE o.run_id = %(run)s AND {within}
+    FROM reconciliation_openrow o
+    WHERE o.run_id = %(holder)s AND {within} AND {is_asked}
+"""
+# Of a run of changes: all rows of a reference of which it has touched one.
+_IS_TOUCHED: Final = """
+    (o.touched_by = %(run)s OR o.key IN (
+        SELECT x.key FROM reconciliation_openrow x
+        WHERE x.run_id = %(holder)s AND x.touched_by = %(run)s))
 """
 _COUNTED: Final = f"""
     SELECT o.*, count(*) FILTER (WHERE is_free AND side = 'I') OVER same AS ours,
@@ -120,7 +127,7 @@ _MATCHED: Final = """
     ), partner AS (
         SELECT match, side, min(transaction_id) AS first
         FROM reconciliation_openrow
-        WHERE run_id = %(run)s AND match IN (SELECT match FROM twin)
+        WHERE run_id = %(holder)s AND match IN (SELECT match FROM twin)
         GROUP BY match, side
     )
 """
@@ -133,7 +140,7 @@ _WRITE: Final = """
 
 
 def tell(
-    run_id: int, terms: Terms, keys: Range | None = None, *, as_of: datetime
+    scope: Scope, terms: Terms, keys: Range | None = None, *, as_of: datetime
 ) -> int:
     """Write down what the open rows of a run disagree on; returns how many mismatches.
 
@@ -143,18 +150,20 @@ def tell(
     values: dict[str, Any] = {
         **values_of(rule, terms),
         **(Range() if keys is None else keys).bounds,
-        "run": run_id,
+        **scope.values,
         "most": MOST_OF_A_KEY,
         "stale_before": as_of - terms.stale_after,
     }
     within = "true" if keys is None else keys.holds("o.key")
     with connection.cursor() as cursor:
         cursor.execute(SET_BASED)
-        cursor.execute(_statement(rule, terms, within), values)
+        is_asked = "true" if scope.is_whole else _IS_TOUCHED
+        counted = _COUNTED.format(within=within, is_asked=is_asked)
+        cursor.execute(_statement(rule, terms, counted), values)
         return int(cursor.rowcount)
 
 
-def _statement(rule: Rule, terms: Terms, within: str) -> str:
+def _statement(rule: Rule, terms: Terms, counted: str) -> str:
     is_fee = "false" if terms.fee is None else f"{less_fee('i.amount')} = e.amount"
     pairs = _PAIRS.format(
         tolerance=tolerance("i.amount"),
@@ -164,7 +173,6 @@ def _statement(rule: Rule, terms: Terms, within: str) -> str:
         e_stale=_IS_STALE.format(row="e"),
     )
     alone = _ALONE.format(o_stale=_IS_STALE.format(row="o"))
-    counted = _COUNTED.format(within=within)
     return (
         f"WITH counted AS MATERIALIZED ({counted}), {_MATCHED}, told AS ("
         f"{_AMBIGUOUS} UNION ALL {pairs} UNION ALL {alone}) {_WRITE}"

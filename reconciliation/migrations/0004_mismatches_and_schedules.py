@@ -447,6 +447,17 @@ class Migration(migrations.Migration):
             model_name='slot',
             constraint=models.UniqueConstraint(fields=('schedule', 'due_at'), name='reconciliation_slot_once'),
         ),
+        migrations.AddField(
+            model_name='openrow',
+            name='touched_by',
+            field=models.BigIntegerField(),
+            preserve_default=False,
+        ),
+        migrations.AddField(
+            model_name='run',
+            name='holder_id',
+            field=models.BigIntegerField(blank=True, null=True),
+        ),
         rls.protect("reconciliation_finding"),
         rls.protect("reconciliation_match"),
         rls.protect("reconciliation_matchrow"),

@@ -259,6 +259,7 @@ def engine(terms: Terms, as_of: datetime) -> Outcome:
     )
     scope = Scope(
         run_id=run.pk,
+        holder_id=run.pk,
         profile_id=profile.pk,
         tenant="t1",
         files=files,
@@ -268,8 +269,8 @@ def engine(terms: Terms, as_of: datetime) -> Outcome:
     found_in = period_ranges(scope, terms, rows=1)
     plain = sum(opening.open_range(scope, terms, one).plain for one in found_in)
     opening.open_without_key(scope, terms, is_fresh=False)
-    passes.apply_rules(run.pk, terms)
-    telling.tell(run.pk, terms, as_of=as_of)
+    passes.apply_rules(scope, terms)
+    telling.tell(scope, terms, as_of=as_of)
     found = Outcome()
     told = Finding.objects.values_list("mismatch_type", "internal_id", "external_id")
     found.mismatches = set(starmap(Mismatch, told))

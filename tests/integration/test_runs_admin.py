@@ -129,7 +129,9 @@ def make_open_row(run: Run, number: int, **values: Any) -> OpenRow:
         **values,
     }
     with all_tenants(reason="test"):
-        row: OpenRow = OpenRow.objects.create(tenant_id="t1", run=run, **said)
+        row: OpenRow = OpenRow.objects.create(
+            tenant_id="t1", run=run, touched_by=run.pk, **said
+        )
     return row
 
 
