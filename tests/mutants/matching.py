@@ -44,8 +44,8 @@ MUTANTS: Final = (
         78,
         "plain match without a look at the status",
         "reconciliation/opening.py",
-        "AND min(t.status) = max(t.status)\n",
-        "\n",
+        "               AND our_status = their_status AND our_status <> 'PENDING'\n",
+        "               AND our_status <> 'PENDING'\n",
         (_PINNED + "test_what_failed_on_one_side_is_no_plain_match",),
     ),
     Mutant(
@@ -111,8 +111,8 @@ MUTANTS: Final = (
         86,
         "what people took apart not told",
         "reconciliation/carrying.py",
-        "OR m.state = 'undone' AND m.decided_at >=",
-        "OR false AND m.decided_at >=",
+        "AND {match} AND m.decided_at >= (",
+        "AND {match} AND false AND m.decided_at >= (",
         (
             _AGAIN
             + "test_rows_that_a_person_took_apart_are_told_by_the_next_run[plain]",
