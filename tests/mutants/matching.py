@@ -111,8 +111,8 @@ MUTANTS: Final = (
         86,
         "what people took apart not told",
         "reconciliation/carrying.py",
-        "AND {match} AND m.decided_at >= (",
-        "AND {match} AND false AND m.decided_at >= (",
+        "AND (m.state = 'suggested' OR m.decided_at >= (",
+        "AND (m.state = 'suggested' OR false AND m.decided_at >= (",
         (
             _AGAIN
             + "test_rows_that_a_person_took_apart_are_told_by_the_next_run[plain]",
