@@ -18,7 +18,7 @@ from jobs.switches import NotAcceptingError
 from reconciliation.models import Profile, Run
 from reconciliation.orders import run_order
 from reconciliation.profile_forms_admin import PeriodForm, ProfileForm
-from reconciliation.rules_admin import RuleFormSet, RuleInline
+from reconciliation.rules_admin import RuleInline
 from reconciliation.terms import rules_of
 from reconciliation.trials_admin import may_run, tried, try_rules
 from reconciliation.wording import rule_words
@@ -102,10 +102,7 @@ class ProfileAdmin(ModelAdmin):
     def save_formset(
         self, request: HttpRequest, form: Any, formset: Any, change: bool
     ) -> None:
-        """Write the rules anew, in their order."""
-        if not isinstance(formset, RuleFormSet):  # pragma: no cover
-            super().save_formset(request, form, formset, change)
-            return
+        """Write the rules anew, in their order: there are no other inlines."""
         formset.save(commit=False)  # the history tells what was added and changed
         if formset.has_changed():
             formset.rewrite()

@@ -315,7 +315,7 @@ def test_the_page_shows_one_tenant_and_one_currency(browser: Client, today: date
 @pytest.mark.parametrize(
     "query",
     [
-        {"days": "x", "profile": "²", "currency": "XXX"},
+        {"days": "x", "profile": "²", "currency": "rupees"},
         {"days": "7", "profile": "9" * 30, "tenant": "nobody"},
         {"tenant": "<script>alert(1)</script>"},
     ],
