@@ -25,7 +25,8 @@ told AS MATERIALIZED (
            i.txn_id AS internal_txn_id, e.txn_id AS external_txn_id,
            COALESCE(i.day, e.day) AS day, COALESCE(i.amount, e.amount) AS amount,
            COALESCE(i.currency, e.currency) AS currency,
-           CASE WHEN i.id IS NULL OR e.id IS NULL THEN COALESCE(i.amount, e.amount)
+           CASE WHEN i.amount IS NULL OR e.amount IS NULL
+                    THEN COALESCE(i.amount, e.amount)
                 WHEN f.mismatch_type IN ('amount', 'fee') THEN abs(i.amount - e.amount)
            END AS difference
     FROM reconciliation_finding f
@@ -36,11 +37,14 @@ told AS MATERIALIZED (
     WHERE f.run_id = %(run)s AND {within}
 ), judged AS (
     SELECT told.*, CASE
-        WHEN told.mismatch_type = 'amount' AND told.difference <= p.closes_up_to
-            THEN 'rounding'
-        WHEN told.mismatch_type = 'fee' AND p.closes_fees THEN 'fee'
+        WHEN told.mismatch_type = 'amount' AND told.difference <= (
+            SELECT p.closes_up_to FROM reconciliation_profile p
+            WHERE p.id = %(profile)s) THEN 'rounding'
+        WHEN told.mismatch_type = 'fee' AND (
+            SELECT p.closes_fees FROM reconciliation_profile p
+            WHERE p.id = %(profile)s) THEN 'fee'
         ELSE '' END AS reason
-    FROM told, reconciliation_profile p WHERE p.id = %(profile)s
+    FROM told
 )
 """
 _SAY: Final = """
@@ -58,7 +62,9 @@ WITH {_TOLD}, made AS (
            difference, CASE reason WHEN '' THEN 'open' ELSE 'resolved' END, reason,
            CASE reason WHEN '' THEN NULL ELSE now() END
     FROM judged
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (
+        profile_id, mismatch_type, COALESCE(internal_id, 0), COALESCE(external_id, 0),
+        COALESCE(fault_id, 0)) WHERE profile_id IS NOT NULL DO NOTHING
     RETURNING id, tenant_id, notes, reason_code
 ), said AS (
     {_SAY}
@@ -67,7 +73,7 @@ WITH {_TOLD}, made AS (
     SELECT tenant_id, id, 'rule', 'resolved', reason_code, now() FROM made
     WHERE reason_code <> ''
 )
-SELECT count(*) FROM made
+SELECT count(*), (SELECT count(*) FROM told) - count(*) FROM made
 """  # noqa: S608 - constants
 # People may be at work on the same rows: they are locked before they are judged.
 _AGAIN: Final = f"""
@@ -181,14 +187,16 @@ def apply(scope: Scope, keys: Range) -> Changes:
     with connection.cursor() as cursor:
         cursor.execute(SET_BASED)
 
-        def count(statement: str) -> int:
+        def ask(statement: str) -> list[int]:
             cursor.execute(statement.format(**pieces), values)
-            return int(cursor.fetchone()[0])
+            return list(cursor.fetchone())
 
-        found = count(_NEW) + count(_AGAIN)
-        closed = count(_GONE)
-        cursor.execute(_INHERIT.format(**pieces), values)
-    return Changes(found, closed)
+        new, known = ask(_NEW)
+        (again,) = ask(_AGAIN) if known else (0,)
+        (closed,) = ask(_GONE)
+        if closed:
+            cursor.execute(_INHERIT.format(**pieces), values)
+    return Changes(new + again, closed)
 
 
 def _is_asked(scope: Scope, keys: Range) -> str:

@@ -11,7 +11,13 @@ from typing import Final
 from django.db import connection
 
 from reconciliation.matching import Terms
-from reconciliation.opening import OPEN, open_keys, open_rows, values_for
+from reconciliation.opening import (
+    OPEN,
+    UNLESS_OPEN,
+    open_keys,
+    open_rows,
+    values_for,
+)
 from reconciliation.scope import IN_SCOPE, KEYLESS, Range, Scope
 
 # Rows of mismatches to be worked off, of suggestions, of payments that are not final,
@@ -85,7 +91,7 @@ _JOIN: Final = f"""
 {OPEN} JOIN reconciliation_matchrow r ON r.transaction_id = t.id
 JOIN ({_STANDING}) AS m ON m.id = r.match_id
 WHERE {IN_SCOPE}
-ON CONFLICT DO NOTHING
+{UNLESS_OPEN}
 """
 _STANDS: Final = f"""
 UPDATE reconciliation_openrow o SET rule = 0, match = m.lead, touched_by = %(run)s

@@ -18,17 +18,17 @@ ROWS_AT_ONCE: Final = 500_000
 _COUNT: Final = f"""
 INSERT INTO reconciliation_fileday
     (tenant_id, profile_id, file_id, day, side, currency, rows, amount)
-SELECT %(tenant)s, %(profile)s, file_id, {day_of("minute")},
-       CASE WHEN source = ANY(%(internal)s) THEN 'I' ELSE 'E' END, currency,
-       sum(rows), sum(amount)
+SELECT %(tenant)s, %(profile)s, f.id, {day_of("minute")},
+       CASE WHEN f.source = ANY(%(internal)s) THEN 'I' ELSE 'E' END, currency,
+       sum(t.rows), sum(amount)
 FROM (
-    SELECT t.file_id, t.source, t.currency,
+    SELECT t.file_id, t.currency,
            date_bin('1 minute', t.txn_timestamp, TIMESTAMPTZ 'epoch') AS minute,
            count(*) AS rows, sum(t.amount) AS amount
     FROM fintech_transactions t
     WHERE t.tenant_id = %(tenant)s AND t.file_id = ANY(%(counted)s)
-    GROUP BY 1, 2, 3, 4
-) AS t
+    GROUP BY 1, 2, 3
+) AS t JOIN ingestion_ingestedfile f ON f.id = t.file_id
 GROUP BY 3, 4, 5, 6
 ON CONFLICT DO NOTHING
 """  # noqa: S608 - constants

@@ -9,10 +9,10 @@ from django.db.models.functions import Coalesce, Now
 
 from ingestion.masking import mask_id
 from reconciliation.lifecycle import Action, Reason, State
-from tenants.scoping import TenantOwned
+from tenants.scoping import TenantByParent, TenantOwned
 
 
-class Reconciliation(TenantOwned):
+class Reconciliation(TenantByParent):
     """A disagreement between an internal transaction and an external one."""
 
     class MismatchType(models.TextChoices):
@@ -37,8 +37,6 @@ class Reconciliation(TenantOwned):
     created_at = models.DateTimeField(db_default=Now())
     profile = models.ForeignKey(
         "reconciliation.Profile",
-        null=True,
-        blank=True,
         on_delete=models.PROTECT,
         related_name="mismatches",
         db_constraint=False,
@@ -151,7 +149,7 @@ class Reconciliation(TenantOwned):
         return f"{self.mismatch_type.replace('_', ' ')} {self.pk}: {mask_id(row)}"
 
 
-class MismatchEvent(TenantOwned):
+class MismatchEvent(TenantByParent):
     """A line of a mismatch's history: who did what, when, and what they said."""
 
     id = models.BigAutoField(primary_key=True)

@@ -209,8 +209,6 @@ def _marks(
 
 def _matches(mismatch: Reconciliation, pair: Pair) -> list[SafeString]:
     """Return links to the live matches of its rows."""
-    if mismatch.profile_id is None:
-        return []
     ids = MatchRow.objects.filter(
         profile_id=mismatch.profile_id,
         transaction_id__in=[row.pk for row in pair.rows],

@@ -306,7 +306,7 @@ class MismatchAdmin(ReadOnlyAdmin):
     @admin.display(description="Tenant")
     def whose(self, row: Reconciliation) -> SafeString:
         """Return the tenant and the profile."""
-        return _two(row.tenant_id, row.profile.name if row.profile else "")
+        return _two(row.tenant_id, row.profile.name)
 
     @admin.display(description="Day", ordering="day")
     def day_text(self, row: Reconciliation) -> SafeString:

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from ingestion.masking import mask_id
 from reconciliation.mismatch_models import MismatchEvent, Reconciliation
 from reconciliation.schedule_models import Report, Schedule, Slot
-from tenants.scoping import TenantOwned
+from tenants.scoping import TenantByParent, TenantOwned
 
 __all__ = [
     "FileDay",
@@ -221,14 +221,14 @@ class Run(TenantOwned):
         return f"Run {self.pk} of {self.profile}"
 
 
-class OpenRow(TenantOwned):
+class OpenRow(TenantByParent):
     """A transaction that does not plainly match; it is here while its run is the last.
 
     What plainly matches, one row of each side with one key that agree, is not written
     down: nearly all rows do, and the rows themselves say so.
     """
 
-    id = models.BigAutoField(primary_key=True)
+    pk = models.CompositePrimaryKey("run_id", "transaction_id")
     run = models.ForeignKey(
         Run,
         on_delete=models.CASCADE,
@@ -259,18 +259,13 @@ class OpenRow(TenantOwned):
     match = models.BigIntegerField(null=True, blank=True)
 
     class Meta(TenantOwned.Meta):
-        constraints: ClassVar = [
-            models.UniqueConstraint(
-                fields=["run", "transaction_id"], name="open_row_once"
-            ),
-        ]
         indexes: ClassVar = [models.Index(fields=["run", "key"], name="open_row_key")]
 
     def __str__(self) -> str:
         return f"{mask_id(self.txn_id)} in run {self.run_id}"
 
 
-class Finding(TenantOwned):
+class Finding(TenantByParent):
     """A mismatch as a run told it, until it is among the profile's mismatches."""
 
     id = models.BigAutoField(primary_key=True)
@@ -294,7 +289,7 @@ class Finding(TenantOwned):
         return f"{self.mismatch_type} in run {self.run_id}"
 
 
-class Match(TenantOwned):
+class Match(TenantByParent):
     """Rows that belong together by other than the primary key, or as a person said.
 
     What the rules say of rows with one primary key is not kept: the rows say it again.
@@ -345,7 +340,7 @@ class Match(TenantOwned):
         return f"match {self.pk} of profile {self.profile_id}"
 
 
-class MatchRow(TenantOwned):
+class MatchRow(TenantByParent):
     """A transaction of a match."""
 
     id = models.BigAutoField(primary_key=True)
@@ -380,7 +375,7 @@ class MatchRow(TenantOwned):
         return f"{mask_id(self.txn_id)} in match {self.match_id}"
 
 
-class FileDay(TenantOwned):
+class FileDay(TenantByParent):
     """What a file brought of one day, as a profile tells days; written once."""
 
     id = models.BigAutoField(primary_key=True)

@@ -44,6 +44,8 @@ _WRITE: Final = f"""
            {day_of("t.txn_timestamp")}
 """
 OPEN: Final = f"{_WRITE} FROM fintech_transactions t"
+#: What is open already stays so; one index says which, where none named, all are asked.
+UNLESS_OPEN: Final = "ON CONFLICT (run_id, transaction_id) DO NOTHING"
 _IS_HERE: Final = "t.txn_timestamp >= %(starts)s AND t.txn_timestamp < %(ends)s"
 _COLUMNS: Final = """
     SELECT t.{key}, t.amount, t.currency, t.status, t.txn_timestamp AS at,
@@ -139,7 +141,7 @@ _OPEN_ALL: Final = f"""
 {_TOLD}
 {OPEN} JOIN told ON told.key = t.{{key}}
 WHERE NOT told.is_plain AND {IN_SCOPE}
-ON CONFLICT DO NOTHING
+{UNLESS_OPEN}
 """
 #: More are not taken to this side and back: then all is worked out once more.
 MOST_KEYS: Final = 100_000
@@ -152,12 +154,12 @@ _LOOK_UP: Final = f"""
     SELECT * FROM fintech_transactions t
     WHERE t.tenant_id = %(tenant)s AND t.{{key}} = told.key OFFSET 0) AS t
 WHERE {IN_SCOPE}
-ON CONFLICT DO NOTHING
+{UNLESS_OPEN}
 """  # noqa: S608 - constants
 _COMPARE: Final = f"""
 {OPEN} JOIN unnest(%(keys)s::text[]) AS told (key) ON told.key = t.{{key}}
 WHERE {IN_SCOPE}
-ON CONFLICT DO NOTHING
+{UNLESS_OPEN}
 """
 # A run of changes works on the open rows of a full one: what it opens anew is let go of
 # before, and rows of other keys that were matched with it are free again.
@@ -177,7 +179,7 @@ _OF_KEYS: Final = "o.key IN (SELECT unnest(%(keys)s::text[]))"
 _OF_IDS: Final = "o.key IS NULL AND o.transaction_id = ANY(%(ids)s)"
 _ROWS_WITHOUT_KEY: Final = f"""
 {OPEN} WHERE {IN_SCOPE} AND t.id = ANY(%(ids)s) AND t.{{key}} IS NULL
-ON CONFLICT DO NOTHING
+{UNLESS_OPEN}
 """
 #: For the pass over a period, whatever statistics say: rows are read in the order of
 #: the table, where a period's references are anywhere, and never those of all tenants;
@@ -187,7 +189,7 @@ ON CONFLICT DO NOTHING
 _IN_BULK: Final = """
 SET LOCAL enable_indexscan = off; SET LOCAL enable_seqscan = off;
 SET LOCAL enable_nestloop = off; SET LOCAL enable_sort = off;
-SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL work_mem = '16MB'
+SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL work_mem = '4MB'
 """
 _AS_EVER: Final = """
 SET LOCAL enable_indexscan = DEFAULT; SET LOCAL enable_seqscan = DEFAULT;
@@ -197,7 +199,7 @@ SET LOCAL max_parallel_workers_per_gather = DEFAULT; SET LOCAL work_mem = DEFAUL
 _WITHOUT_KEY: Final = f"""
 {OPEN}
 WHERE {IN_SCOPE} AND t.{{key}} IS NULL AND ({{which}})
-ON CONFLICT DO NOTHING
+{UNLESS_OPEN}
 """
 
 

@@ -32,20 +32,28 @@ _READ_AT_ONCE: Final = 10_000
 _WRITTEN_AT_ONCE: Final = 10_000
 
 _FREE: Final = """
-    SELECT o.*, count(*) FILTER (WHERE o.side = 'I') OVER same_key AS ours,
-           count(*) FILTER (WHERE o.side = 'E') OVER same_key AS theirs
+free AS (
+    SELECT o.transaction_id, o.side, o.{key}, o.amount, o.currency, o.direction,
+           o.status, o.at, o.day
     FROM reconciliation_openrow o
     WHERE o.run_id = %(holder)s AND o.match IS NULL AND NOT o.is_held
       AND o.{key} IS NOT NULL AND {within}
-    WINDOW same_key AS (PARTITION BY o.{key})
+), counted AS (
+    SELECT free.{key} AS key, count(*) FILTER (WHERE side = 'I') AS ours,
+           count(*) FILTER (WHERE side = 'E') AS theirs
+    FROM free GROUP BY free.{key}
+)
 """
+# Rows of a key that too many share are kept out before they meet.
 _PAIRS: Final = f"""
-WITH free AS ({_FREE})
+WITH {_FREE}, few AS (
+    SELECT free.* FROM free WHERE free.{{key}} NOT IN (
+        SELECT key FROM counted WHERE GREATEST(ours, theirs) > %(most)s)
+)
 SELECT i.transaction_id, e.transaction_id
-FROM free i JOIN free e ON e.{{key}} = i.{{key}} AND e.currency = i.currency
+FROM few i JOIN few e ON e.{{key}} = i.{{key}} AND e.currency = i.currency
     AND e.status = i.status
 WHERE i.side = 'I' AND e.side = 'E' AND i.status <> 'PENDING'
-  AND GREATEST(i.ours, i.theirs) <= %(most)s
   AND abs({{due}} - e.amount) <= {tolerance("i.amount")} AND {{days}} <= %(days)s
 ORDER BY abs({{due}} - e.amount),
          GREATEST(i.at - e.at, e.at - i.at), i.transaction_id, e.transaction_id
@@ -60,8 +68,8 @@ WHERE o.run_id = %(holder)s AND o.transaction_id = p.row
 """
 # Days count between any row of one side and any of the other.
 _SUMS: Final = f"""
-WITH free AS ({_FREE}), summed AS (
-    SELECT {{key}} AS key, min(transaction_id) FILTER (WHERE side = 'I') AS match,
+WITH {_FREE}, summed AS (
+    SELECT lone.{{key}} AS key, min(transaction_id) FILTER (WHERE side = 'I') AS match,
            abs(sum(signed) FILTER (WHERE side = 'I')) AS ours_amount,
            abs(sum(signed) FILTER (WHERE side = 'E')) AS theirs_amount,
            GREATEST(max(number) FILTER (WHERE side = 'I')
@@ -70,9 +78,10 @@ WITH free AS ({_FREE}), summed AS (
                         - min(number) FILTER (WHERE side = 'I')) AS days
     FROM (SELECT *, {{number}} AS number,
                  CASE direction WHEN 'C' THEN amount ELSE -amount END AS signed
-          FROM free) AS free
-    WHERE {{one}} = 1 AND {{many}} BETWEEN 2 AND %(most)s
-    GROUP BY {{key}}
+          FROM free WHERE free.{{key}} IN (
+              SELECT key FROM counted
+              WHERE {{one}} = 1 AND {{many}} BETWEEN 2 AND %(most)s)) AS lone
+    GROUP BY lone.{{key}}
     HAVING min(currency) = max(currency) AND min(status) = max(status)
        AND min(status) <> 'PENDING'
 )

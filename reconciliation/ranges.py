@@ -17,7 +17,7 @@ from reconciliation.opening import values_for
 from reconciliation.scope import IN_SCOPE, Range, Scope
 
 #: About a second of matching.
-ROWS_OF_A_RANGE: Final = 500_000
+ROWS_OF_A_RANGE: Final = 2_000_000
 #: Each range reads all pages of its period, so that many would read them many times:
 #: there are no more ranges than these, unless one of them had more rows than that.
 FEW_RANGES: Final = 4

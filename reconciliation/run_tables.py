@@ -144,12 +144,10 @@ def files_table(run: Run) -> SafeString:
 
 def open_rows(run: Run, *, after: int) -> tuple[SafeString, int | None]:
     """Return a page of a run's open rows, and where the next one begins."""
-    found = OpenRow.objects.filter(run_id=run.holder, pk__gt=after).order_by("pk")[
-        : ROWS_A_PAGE + 1
-    ]
-    rows = list(found)
+    found = OpenRow.objects.filter(run_id=run.holder, transaction_id__gt=after)
+    rows = list(found.order_by("transaction_id")[: ROWS_A_PAGE + 1])
     shown = rows[:ROWS_A_PAGE]
-    following = shown[-1].pk if len(rows) > ROWS_A_PAGE else None
+    following = shown[-1].transaction_id if len(rows) > ROWS_A_PAGE else None
     heads = ("Transaction", "Side", "Day", "Amount", "Status", "Reference", "Matched")
     return table(heads, (_open_row(row) for row in shown)), following
 

@@ -44,10 +44,9 @@ JOIN reconciliation_openrow o ON o.run_id = %(holder)s
 WHERE f.run_id = %(run)s AND {_IN_PERIOD} GROUP BY f.mismatch_type
 """  # noqa: S608 - constants
 _TIDY: Final = """
-DELETE FROM {table} x USING (
-    SELECT x.id FROM {table} x JOIN reconciliation_run r ON r.id = x.run_id
-    WHERE r.profile_id = %(profile)s AND {which} LIMIT %(most)s
-) AS old WHERE x.id = old.id
+DELETE FROM {table} x WHERE x.ctid = ANY(ARRAY(
+    SELECT x.ctid FROM {table} x JOIN reconciliation_run r ON r.id = x.run_id
+    WHERE r.profile_id = %(profile)s AND {which} LIMIT %(most)s))
 """
 
 

@@ -21,8 +21,9 @@ from reconciliation.matching import MOST_OF_A_KEY, Rule, Terms
 from reconciliation.scope import Range, Scope
 
 _OPEN: Final = """
-    SELECT o.*, COALESCE('k' || o.key, 'r' || o.transaction_id) AS lot,
-           o.match IS NULL AS is_free
+    SELECT o.transaction_id, o.side, o.key, o.amount, o.currency, o.status, o.at, o.day,
+           o.is_held, o.match, o.match IS NULL AS is_free,
+           COALESCE('k' || o.key, 'r' || o.transaction_id) AS lot
     FROM reconciliation_openrow o
     WHERE o.run_id = %(holder)s AND {within} AND {is_asked}
 """
@@ -33,9 +34,14 @@ _IS_TOUCHED: Final = """
         WHERE x.run_id = %(holder)s AND x.touched_by = %(run)s))
 """
 _COUNTED: Final = f"""
-    SELECT o.*, count(*) FILTER (WHERE is_free AND side = 'I') OVER same AS ours,
-           count(*) FILTER (WHERE is_free AND side = 'E') OVER same AS theirs
-    FROM ({_OPEN}) AS o WINDOW same AS (PARTITION BY lot)
+WITH asked AS MATERIALIZED ({_OPEN}), counted AS MATERIALIZED (
+    SELECT asked.*, lots.ours, lots.theirs
+    FROM asked JOIN (
+        SELECT lot, count(*) FILTER (WHERE is_free AND side = 'I') AS ours,
+               count(*) FILTER (WHERE is_free AND side = 'E') AS theirs
+        FROM asked GROUP BY lot
+    ) AS lots USING (lot)
+)
 """  # noqa: S608 - constants
 # Of rows that nobody can tell apart, the first of each side stands for all.
 _AMBIGUOUS: Final = """
@@ -174,6 +180,6 @@ def _statement(rule: Rule, terms: Terms, counted: str) -> str:
     )
     alone = _ALONE.format(o_stale=_IS_STALE.format(row="o"))
     return (
-        f"WITH counted AS MATERIALIZED ({counted}), {_MATCHED}, told AS ("
+        f"{counted}, {_MATCHED}, told AS ("
         f"{_AMBIGUOUS} UNION ALL {pairs} UNION ALL {alone}) {_WRITE}"
     )

@@ -198,6 +198,25 @@ class TenantOwned(models.Model):
         default_manager_name = "objects"
 
 
+class TenantByParent(TenantOwned):
+    """Base of such tables whose rows are many, and point at others of their tenant.
+
+    A key of two columns, or the only writer, says that it is the same tenant: a look at
+    the tenants for each row, when a transaction ends, would only slow its writes.
+    """
+
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+
+    class Meta(TenantOwned.Meta):
+        abstract = True
+
+
 class TenantShared(models.Model):
     """Base of every table with rows of tenants and rows of the platform for all.
 

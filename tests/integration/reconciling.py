@@ -71,7 +71,7 @@ def make_pair(
 
 
 def make_mismatch(
-    profile: Profile | None,
+    profile: Profile,
     ours: Transaction | None = None,
     theirs: Transaction | None = None,
     **values: Any,

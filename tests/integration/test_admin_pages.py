@@ -95,10 +95,12 @@ def rows(operator: User) -> None:
         api_key_create(slug="t1", now=timezone.now())
         Membership.objects.create(tenant_id="t1", user=operator)
         Worker.objects.create(name="w1", pool="shared", slots=2)
-        Reconciliation.objects.create(tenant_id="t1", mismatch_type="amount")
         Report.objects.create(tenant_id="t1", what="usage", job=job)
         profile = Profile.objects.create(
             tenant_id="t1", name="p", internal_sources=["A"], external_sources=["B"]
+        )
+        Reconciliation.objects.create(
+            tenant_id="t1", mismatch_type="amount", profile=profile
         )
         Match.objects.create(tenant_id="t1", profile=profile, state="suggested")
         UsageEvent.objects.create(

@@ -150,7 +150,7 @@ def make_profile(tenant: str = "t1", **values: Any) -> Profile:
     return made
 
 
-def make_mismatch(profile: Profile | None = None, **values: Any) -> Reconciliation:
+def make_mismatch(profile: Profile, **values: Any) -> Reconciliation:
     with tenant_scope("t1"):
         made: Reconciliation = Reconciliation.objects.create(
             **{
