@@ -184,6 +184,21 @@ def read_report(
     return found.payload()
 
 
+def read_filters(*, tenant: str, what: str, filters: Any) -> dict[str, Any]:
+    """Return filters as the payload of a report has them, which is ordered later.
+
+    Raises PayloadError.
+    """
+    found = ReportFilters(data=filters, context={"tenant": tenant})
+    if not found.is_valid():
+        raise PayloadError(found.errors)
+    values = dict(found.validated_data)
+    foreign = _of_filters({"what": what, "filters": values})
+    if foreign:
+        raise PayloadError(foreign["filters"])
+    return values
+
+
 def _of_filters(attrs: dict[str, Any]) -> dict[str, Any]:
     known = FILTERS[attrs["what"]]
     foreign = [name for name in attrs.get("filters", {}) if name not in known]
