@@ -45,7 +45,7 @@ from reconciliation.mismatch_filters_admin import (
     DayFilter,
     StateFilter,
 )
-from reconciliation.mismatch_page_admin import TONES, page
+from reconciliation.mismatch_page_admin import TONES, page, told
 from reconciliation.mismatch_rows import found_by
 from reconciliation.mismatches import last_line, mismatches_assign
 from reconciliation.models import Match, Reconciliation
@@ -272,7 +272,7 @@ class MismatchAdmin(ReadOnlyAdmin):
             "age": _age(row.day),
             "amount": _money(row.amount, row.currency),
             "apart": _money(row.difference, row.currency),
-            "notes": mask_text(row.notes),
+            "notes": told(row.notes),
             "key": mask_id(row.key or "–"),
         }
         return super().render_change_form(request, context, *args, **kwargs)
@@ -301,7 +301,7 @@ class MismatchAdmin(ReadOnlyAdmin):
     @admin.display(description="Mismatch")
     def mismatch(self, row: Reconciliation) -> SafeString:
         """Return its type, and what differs in words."""
-        return _two(row.mismatch_type.replace("_", " "), mask_text(row.notes))
+        return _two(row.mismatch_type.replace("_", " "), told(row.notes))
 
     @admin.display(description="Tenant")
     def whose(self, row: Reconciliation) -> SafeString:

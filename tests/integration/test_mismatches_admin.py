@@ -501,6 +501,18 @@ def test_the_list_is_masked(browser: Client, profile: Profile):
     assert "HDFC:••••5678:1" in text
 
 
+def test_amounts_that_a_run_told_are_grouped(browser: Client, profile: Profile):
+    told = "287212.73 here, 7122.73 there: 90.00 INR apart, 50100012345678"
+    row = make_mismatch(profile, notes=told)
+    with all_tenants(reason="test"):
+        row.events.update(action="changed", text=told)
+    for address in (reverse(LIST), url("change", row)):
+        text = page(browser, address)
+        assert "287,212.73 here, 7,122.73 there: 90.00 INR apart, ••••5678" in text
+        assert "287212.73" not in text
+        assert "50100012345678" not in text
+
+
 # --- Export ---------------------------------------------------------------------------
 
 
