@@ -50,7 +50,14 @@ from reconciliation.mismatch_rows import found_by
 from reconciliation.mismatches import last_line, mismatches_assign
 from reconciliation.models import Match, Reconciliation
 from reconciliation.pairing import PairingError, SumsDifferError
-from tenants.adminkit import ReadOnlyAdmin, change_url, log_change, pill, subtle
+from tenants.adminkit import (
+    ReadOnlyAdmin,
+    change_url,
+    log_change,
+    pill,
+    subtle,
+    two_lines,
+)
 
 _EXPORT: Final = "reconciliation.export_reconciliation"
 _NAME: Final = "reconciliation_reconciliation"
@@ -301,17 +308,17 @@ class MismatchAdmin(ReadOnlyAdmin):
     @admin.display(description="Mismatch")
     def mismatch(self, row: Reconciliation) -> SafeString:
         """Return its type, and what differs in words."""
-        return _two(row.mismatch_type.replace("_", " "), told(row.notes))
+        return two_lines(row.mismatch_type.replace("_", " "), told(row.notes))
 
     @admin.display(description="Tenant")
     def whose(self, row: Reconciliation) -> SafeString:
         """Return the tenant and the profile."""
-        return _two(row.tenant_id, row.profile.name if row.profile else "")
+        return two_lines(row.tenant_id, row.profile.name if row.profile else "")
 
     @admin.display(description="Day", ordering="day")
     def day_text(self, row: Reconciliation) -> SafeString:
         """Return its day, and how long ago that is."""
-        return _two(str(row.day or "–"), _age(row.day))
+        return two_lines(str(row.day or "–"), _age(row.day))
 
     @admin.display(description="Amount", ordering="amount")
     def money(self, row: Reconciliation) -> SafeString:
@@ -321,13 +328,13 @@ class MismatchAdmin(ReadOnlyAdmin):
         # Of what only one side has, all is missing.
         is_part = row.difference and row.difference != row.amount
         apart = f"{row.difference:,.2f} apart" if is_part else ""
-        return _two(f"{row.amount:,.2f} {row.currency}", apart)
+        return two_lines(f"{row.amount:,.2f} {row.currency}", apart)
 
     @admin.display(description="Key and rows")
     def rows_text(self, row: Reconciliation) -> SafeString:
         """Return the key, and the ids of both rows."""
         ids = [mask_id(x) for x in (row.internal_txn_id, row.external_txn_id) if x]
-        return _two(mask_id(row.key or "–"), " · ".join(ids))
+        return two_lines(mask_id(row.key or "–"), " · ".join(ids))
 
     @admin.display(description="Assignee")
     def assignee_name(self, row: Reconciliation) -> str:
@@ -353,15 +360,6 @@ def _log_export(request: HttpRequest, count: int) -> None:
         object_repr="mismatches",
         action_flag=CHANGE,
         change_message=f"Exported {count:,} rows as CSV: {chosen or 'no filter'}",
-    )
-
-
-def _two(first: str, second: str) -> SafeString:
-    return format_html(
-        '{}<br><span class="dtq-subtle dtq-clip" title="{}">{}</span>',
-        first,
-        second,
-        second,
     )
 
 
