@@ -158,23 +158,20 @@ class ProfileAdmin(ModelAdmin):
         self.message_user(request, f"A run of {days} is ordered.", messages.SUCCESS)
         return after_dialog(change_url(Job, job.pk))
 
-    @link_action(
-        description="Try changed rules on a past day",
-        permissions=["run"],
-        icon="science",
-    )
+    # Short words: five buttons stand beside the title.
+    @link_action(description="Try rules", permissions=["run"], icon="science")
     def try_rules(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the form of a trial."""
         url = reverse("admin:reconciliation_profile_try", args=[object_id])
         return HttpResponseRedirect(url)
 
-    @link_action(description="Its runs", permissions=["view"], icon="history")
+    @link_action(description="Runs", permissions=["view"], icon="history")
     def see_runs(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the profile's runs."""
         url = reverse("admin:reconciliation_run_changelist")
         return HttpResponseRedirect(f"{url}?profile__id__exact={int(object_id)}")
 
-    @link_action(description="Its mismatches", permissions=["view"], icon="difference")
+    @link_action(description="Mismatches", permissions=["view"], icon="difference")
     def see_mismatches(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the profile's mismatches."""
         url = reverse("admin:reconciliation_reconciliation_changelist")

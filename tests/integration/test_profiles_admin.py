@@ -295,7 +295,7 @@ def test_who_may_only_look_orders_nothing(viewer: Client):
 
     assert "Same reference" in page
     assert "Run now" not in page
-    assert "Try changed rules" not in page
+    assert "Try rules" not in page
     assert ask(viewer, profile, DAY, DAY).status_code == 403
     assert viewer.get(url_of(profile, "try")).status_code == 403
     with all_tenants(reason="test"):
