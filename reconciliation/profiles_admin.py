@@ -1,5 +1,6 @@
 """The screens of profiles: a form with the rules, runs at once, and trials."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from jobs.models import Job
 from jobs.switches import NotAcceptingError
-from reconciliation.models import Profile, Run
+from reconciliation.models import Match, Profile, Reconciliation, Run, Schedule
 from reconciliation.orders import run_order
 from reconciliation.profile_forms_admin import PeriodForm, ProfileForm
 from reconciliation.rules_admin import RuleInline
@@ -106,6 +107,12 @@ class ProfileAdmin(ModelAdmin):
         formset.save(commit=False)  # the history tells what was added and changed
         if formset.has_changed():
             formset.rewrite()
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Count what keeps a profile, instead of listing it: it may be very much."""
+        profiles = list(objs)
+        counts = {"profiles": len(profiles)}
+        return [str(each) for each in profiles], counts, set(), _keeping(profiles)
 
     # --- Runs and trials --------------------------------------------------------------
 
@@ -206,3 +213,14 @@ class ProfileAdmin(ModelAdmin):
             return subtle("It has no rule yet: it cannot run.")
         lines = format_html_join("", "<li>{}</li>", ((rule_words(r),) for r in rules))
         return format_html('<ol class="dtq-rules">{}</ol>', lines)
+
+
+def _keeping(profiles: Sequence[Profile]) -> list[str]:
+    """Return how much of each kind there is that no profile is deleted with."""
+    told = []
+    for model in (Schedule, Run, Reconciliation, Match):
+        count = model.objects.filter(profile__in=profiles).count()
+        names = model._meta
+        noun = names.verbose_name if count == 1 else names.verbose_name_plural
+        told += [f"{count:,} {noun}"] if count else []
+    return told
