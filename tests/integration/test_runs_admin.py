@@ -143,6 +143,7 @@ def test_open_rows_say_what_matched_them_and_hide_accounts(
     make_open_row(run, 2, rule=0, match=2)
     make_open_row(run, 3, is_held=True)
     make_open_row(run, 4, side="E", txn_id="MT940:50100012345678:1:2")
+    make_open_row(run, 6, reference_id="HDFC:50100012345678:1")
     make_open_row(make_run(profile), 5)
 
     shown = page(browser, run, "open_rows")
