@@ -202,9 +202,10 @@ class MismatchAdmin(ReadOnlyAdmin):
     def decide_one(self, request: HttpRequest, pk: int, *, name: str) -> HttpResponse:
         """Decide about one mismatch from its page. Raises Http404."""
         rows = self.get_queryset(request).filter(pk=pk)
-        get_object_or_404(rows)
+        row = get_object_or_404(rows)
         back = change_url(Reconciliation, pk)
-        return decide(self, request, rows, DECISIONS[name], [], back=back)
+        decision = DECISIONS[name]
+        return decide(self, request, rows, decision, [], back=back, about=row)
 
     def take_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Give a mismatch to whoever asks. Raises Http404."""
@@ -276,6 +277,7 @@ class MismatchAdmin(ReadOnlyAdmin):
             "may_match": may and row.profile_id is not None and row.fault_id is None,
             "note": request.GET.get("note", ""),
             "differs": "differs" in request.GET,
+            "refusals": _refusals(request),
             "age": _age(row.day),
             "amount": _money(row.amount, row.currency),
             "apart": _money(row.difference, row.currency),
@@ -340,6 +342,15 @@ class MismatchAdmin(ReadOnlyAdmin):
     def assignee_name(self, row: Reconciliation) -> str:
         """Return who has it."""
         return row.assignee.get_username() if row.assignee else "–"
+
+
+def _refusals(request: HttpRequest) -> list[str]:
+    """Return why a match was refused: the page comes back at its form, not its top."""
+    return [
+        each.message
+        for each in messages.get_messages(request)
+        if each.level == messages.ERROR
+    ]
 
 
 def _numbers(given: list[str]) -> list[int]:
