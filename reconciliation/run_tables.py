@@ -128,7 +128,7 @@ def _mismatch_link(run: Run, mismatch_type: str) -> object:
     if run.is_dry:
         return words
     url = reverse("admin:reconciliation_reconciliation_changelist")
-    query = f"?run__id__exact={run.pk}&mismatch_type={mismatch_type}"
+    query = f"?run__id__exact={run.pk}&mismatch_type={mismatch_type}&state=all"
     return format_html('<a class="dtq-link" href="{}{}">{}</a>', url, query, words)
 
 

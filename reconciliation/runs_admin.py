@@ -180,9 +180,9 @@ class RunAdmin(ReadOnlyAdmin):
 
     @link_action(description="Mismatches", permissions=["view"], icon="difference")
     def see_mismatches(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Lead to the mismatches that the run told last."""
+        """Lead to the mismatches that the run told last, in whichever state."""
         url = reverse("admin:reconciliation_reconciliation_changelist")
-        return HttpResponseRedirect(f"{url}?run__id__exact={int(object_id)}")
+        return HttpResponseRedirect(f"{url}?run__id__exact={int(object_id)}&state=all")
 
     @link_action(description="Open rows", permissions=["view"], icon="table_rows")
     def see_open_rows(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -128,7 +128,7 @@ def check_the_reconciliation(output: str) -> None:
     ]
     assert lines[2][3] == "7996.35 here, 7993.99 there: 2.36 INR apart"
     assert re.search(r"/admin/reconciliation/run/\d+/change/$", told, re.MULTILINE)
-    assert "/admin/reconciliation/reconciliation/?tenant=echo" in told
+    assert "/admin/reconciliation/reconciliation/?tenant__slug__exact=echo" in told
 
 
 @pytest.fixture(scope="module")
