@@ -42,8 +42,8 @@ def screens(embedded: Product) -> str:
 
 #: Cells of a list whose content is higher or wider than they are.
 _CUT = """[...document.querySelectorAll("#result_list td, #result_list th")]
-    .filter((cell) => cell.scrollHeight > cell.clientHeight
-        || cell.scrollWidth > cell.clientWidth)
+    .filter((cell) => cell.scrollHeight > cell.clientHeight + 1
+        || cell.scrollWidth > cell.clientWidth + 1)
     .map((cell) => cell.textContent)"""
 #: How far a list has to be scrolled sideways.
 _ASIDE = """
