@@ -174,8 +174,12 @@ def decide(
     hidden: list[tuple[str, str]],
     *,
     back: str,
+    about: object = "",
 ) -> HttpResponse:
-    """Ask, and then do it; `back` is where it leads afterwards."""
+    """Ask, and then do it; `back` is where it leads afterwards.
+
+    Where it is `about` one only, the page says which.
+    """
     if not (decision.is_open_to(request) and screen.has_view_permission(request)):
         raise PermissionDenied
     is_confirmed = "confirmed" in request.POST
@@ -190,7 +194,8 @@ def decide(
             level = messages.SUCCESS if is_good else messages.WARNING
             screen.message_user(request, moved.told(decision.said), level)
             return HttpResponseRedirect(back)
-    return _ask(screen, request, rows, decision, form, hidden)
+    context = {"about": about, "back": back, "hidden": hidden}
+    return _ask(screen, request, rows, decision, form, context)
 
 
 def _apply(
@@ -229,7 +234,7 @@ def _ask(
     rows: QuerySet[Any],
     decision: Decision,
     form: forms.Form,
-    hidden: list[tuple[str, str]],
+    given: dict[str, Any],
 ) -> HttpResponse:
     # Read before the mismatches: what changes from now on was not on the page.
     seen = request.POST.get("seen") if form.is_bound else str(last_line())
@@ -239,12 +244,13 @@ def _ask(
     number = f"{count:,} mismatch" + ("" if count == 1 else "es")
     context = {
         **screen.admin_site.each_context(request),
+        **given,
         "title": decision.title,
         "opts": screen.opts,
         "question": decision.question.format(n=number),
         "submit_text": decision.button.format(n=number),
         "form": form,
-        "hidden": [*hidden, ("seen", seen or "")],
+        "hidden": [*given["hidden"], ("seen", seen or "")],
         **_told(preview),
     }
     return TemplateResponse(request, "admin/reconciliation/decide.html", context)

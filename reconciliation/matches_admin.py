@@ -191,6 +191,8 @@ class MatchAdmin(ReadOnlyAdmin):
             form=form,
             is_danger=decision.is_danger,
             count=1,
+            about=match,
+            back=change_url(Match, pk),
         )
 
     @admin.action(description="Accept selected", permissions=["resolve"])
@@ -213,10 +215,11 @@ class MatchAdmin(ReadOnlyAdmin):
         hidden += [("select_across", post.get("select_across", "0"))]
         count = suggested.count()
         left = rows.count() - count
+        noun = "match" if len(ids) == 1 else "matches"
         return self._ask(
             request,
             title="Accept matches",
-            question=f"Accept {len(ids):,} suggested match(es)? What was told of their "
+            question=f"Accept {len(ids):,} suggested {noun}? What was told of their "
             "rows is resolved.",
             submit_text=f"Accept {len(ids):,}",
             form=form,

@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
-from ingestion.masking import mask_account, mask_id
+from ingestion.masking import mask_account, mask_id, mask_text
 from ingestion.models import IngestedFile, Transaction
 from ingestion.transaction_search import TooSlowError, bounded
 from reconciliation.matching import Side, Terms
@@ -23,6 +23,7 @@ from reconciliation.mismatch_rows import (
     touching,
 )
 from reconciliation.models import Match, MatchRow, Reconciliation
+from reconciliation.wording import grouped
 from tenants.adminkit import pill, row_link
 from tenants.wording import age
 
@@ -41,6 +42,8 @@ _ACTION_TONES: Final = {
     "resolved": "succeeded",
     "approved": "succeeded",
 }
+#: What a run wrote of them, and nobody else.
+_TOLD_BY_RUNS: Final = ("found", "changed")
 MOST_EVENTS: Final = 100
 
 
@@ -121,6 +124,11 @@ def around(
     ], trouble
 
 
+def told(notes: str) -> str:
+    """Return what a run told as screens show it: amounts grouped, accounts masked."""
+    return mask_text(grouped(notes))
+
+
 def history(mismatch: Reconciliation, now: datetime) -> list[dict[str, Any]]:
     """Return who did what and what they said, latest first."""
     events = mismatch.events.order_by("-pk")[:MOST_EVENTS]
@@ -128,7 +136,7 @@ def history(mismatch: Reconciliation, now: datetime) -> list[dict[str, Any]]:
         {
             "action": event.get_action_display(),
             "actor": event.actor,
-            "text": event.text,
+            "text": told(event.text) if event.action in _TOLD_BY_RUNS else event.text,
             "at": _moment(event.at),
             "age": age(event.at, now=now),
             "tone": _ACTION_TONES.get(event.action, "queued"),

@@ -45,12 +45,19 @@ from reconciliation.mismatch_filters_admin import (
     DayFilter,
     StateFilter,
 )
-from reconciliation.mismatch_page_admin import TONES, page
+from reconciliation.mismatch_page_admin import TONES, page, told
 from reconciliation.mismatch_rows import found_by
 from reconciliation.mismatches import last_line, mismatches_assign
 from reconciliation.models import Match, Reconciliation
 from reconciliation.pairing import PairingError, SumsDifferError
-from tenants.adminkit import ReadOnlyAdmin, change_url, log_change, pill, subtle
+from tenants.adminkit import (
+    ReadOnlyAdmin,
+    change_url,
+    log_change,
+    pill,
+    subtle,
+    two_lines,
+)
 
 _EXPORT: Final = "reconciliation.export_reconciliation"
 _NAME: Final = "reconciliation_reconciliation"
@@ -195,9 +202,10 @@ class MismatchAdmin(ReadOnlyAdmin):
     def decide_one(self, request: HttpRequest, pk: int, *, name: str) -> HttpResponse:
         """Decide about one mismatch from its page. Raises Http404."""
         rows = self.get_queryset(request).filter(pk=pk)
-        get_object_or_404(rows)
+        row = get_object_or_404(rows)
         back = change_url(Reconciliation, pk)
-        return decide(self, request, rows, DECISIONS[name], [], back=back)
+        decision = DECISIONS[name]
+        return decide(self, request, rows, decision, [], back=back, about=row)
 
     def take_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Give a mismatch to whoever asks. Raises Http404."""
@@ -269,10 +277,11 @@ class MismatchAdmin(ReadOnlyAdmin):
             "may_match": may and row.profile_id is not None and row.fault_id is None,
             "note": request.GET.get("note", ""),
             "differs": "differs" in request.GET,
+            "refusals": _refusals(request),
             "age": _age(row.day),
             "amount": _money(row.amount, row.currency),
             "apart": _money(row.difference, row.currency),
-            "notes": mask_text(row.notes),
+            "notes": told(row.notes),
             "key": mask_id(row.key or "–"),
         }
         return super().render_change_form(request, context, *args, **kwargs)
@@ -301,17 +310,17 @@ class MismatchAdmin(ReadOnlyAdmin):
     @admin.display(description="Mismatch")
     def mismatch(self, row: Reconciliation) -> SafeString:
         """Return its type, and what differs in words."""
-        return _two(row.mismatch_type.replace("_", " "), mask_text(row.notes))
+        return two_lines(row.mismatch_type.replace("_", " "), told(row.notes))
 
     @admin.display(description="Tenant")
     def whose(self, row: Reconciliation) -> SafeString:
         """Return the tenant and the profile."""
-        return _two(row.tenant_id, row.profile.name)
+        return two_lines(row.tenant_id, row.profile.name)
 
     @admin.display(description="Day", ordering="day")
     def day_text(self, row: Reconciliation) -> SafeString:
         """Return its day, and how long ago that is."""
-        return _two(str(row.day or "–"), _age(row.day))
+        return two_lines(str(row.day or "–"), _age(row.day))
 
     @admin.display(description="Amount", ordering="amount")
     def money(self, row: Reconciliation) -> SafeString:
@@ -321,18 +330,27 @@ class MismatchAdmin(ReadOnlyAdmin):
         # Of what only one side has, all is missing.
         is_part = row.difference and row.difference != row.amount
         apart = f"{row.difference:,.2f} apart" if is_part else ""
-        return _two(f"{row.amount:,.2f} {row.currency}", apart)
+        return two_lines(f"{row.amount:,.2f} {row.currency}", apart)
 
     @admin.display(description="Key and rows")
     def rows_text(self, row: Reconciliation) -> SafeString:
         """Return the key, and the ids of both rows."""
         ids = [mask_id(x) for x in (row.internal_txn_id, row.external_txn_id) if x]
-        return _two(mask_id(row.key or "–"), " · ".join(ids))
+        return two_lines(mask_id(row.key or "–"), " · ".join(ids))
 
     @admin.display(description="Assignee")
     def assignee_name(self, row: Reconciliation) -> str:
         """Return who has it."""
         return row.assignee.get_username() if row.assignee else "–"
+
+
+def _refusals(request: HttpRequest) -> list[str]:
+    """Return why a match was refused: the page comes back at its form, not its top."""
+    return [
+        each.message
+        for each in messages.get_messages(request)
+        if each.level == messages.ERROR
+    ]
 
 
 def _numbers(given: list[str]) -> list[int]:
@@ -353,15 +371,6 @@ def _log_export(request: HttpRequest, count: int) -> None:
         object_repr="mismatches",
         action_flag=CHANGE,
         change_message=f"Exported {count:,} rows as CSV: {chosen or 'no filter'}",
-    )
-
-
-def _two(first: str, second: str) -> SafeString:
-    return format_html(
-        '{}<br><span class="dtq-subtle dtq-clip" title="{}">{}</span>',
-        first,
-        second,
-        second,
     )
 
 

@@ -47,11 +47,11 @@ def page(
         **each_context,
         "title": "Reconciliation",
         **_toolbar(choice, span, shown, names),
-        "cards": _cards(found, ages),
+        "cards": _cards(choice, found, ages),
         "charts": _charts(choice, found, shown, ages),
         "ages": [_age_row(each) for each in ages],
         "buckets": BUCKET_NAMES,
-        "days": [_day_row(day) for day in reversed(found)],
+        "days": [_day_row(choice, day) for day in reversed(found)],
         "hours": IN_TIME_HOURS,
         "has_profiles": bool(selectors.profiles_of(choice)),
     }
@@ -122,7 +122,21 @@ def _profiles(choice: Choice) -> list[Profile]:
 # --- What it shows --------------------------------------------------------------------
 
 
-def _cards(found: list[Day], ages: list[Ageing]) -> list[dict[str, str]]:
+def _queue(choice: Choice, **more: str) -> str:
+    """Return where the mismatches of a choice are worked off."""
+    asked = {
+        "tenant__slug__exact": choice.tenant,
+        "profile__id__exact": choice.profile,
+        **more,
+    }
+    given = {name: value for name, value in asked.items() if value}
+    address = reverse("admin:reconciliation_reconciliation_changelist")
+    return f"{address}?{urlencode(given)}" if given else address
+
+
+def _cards(
+    choice: Choice, found: list[Day], ages: list[Ageing]
+) -> list[dict[str, str]]:
     ours = sum(day.ours for day in found)
     rate = ratio(ours - sum(day.standing for day in found), ours)
     told = sum(day.told for day in found)
@@ -133,7 +147,10 @@ def _cards(found: list[Day], ages: list[Ageing]) -> list[dict[str, str]]:
     waiting = sum(each.count for each in ages)
     return [
         _card("Match rate", percent_text(rate), "succeeded", f"of {ours:,} our rows"),
-        _card("Open now", f"{waiting:,}", "retryable", "of whichever day"),
+        {
+            **_card("Open now", f"{waiting:,}", "retryable", "of whichever day"),
+            "url": _queue(choice),
+        },
         _card("Both sides", f"{both} of {len(found)}", "info", "days that have both"),
         _card(
             "In time", percent_text(in_time), "info", f"loaded within {IN_TIME_HOURS} h"
@@ -226,13 +243,14 @@ def _age_row(row: Ageing) -> dict[str, Any]:
         ],
         "count": f"{row.count:,}",
         "amount": f"{row.amount:,.2f}",
-        "average": "–" if average is None else f"{average:.1f}",
+        "average": "–" if average is None else f"{average:.1f} d",
     }
 
 
-def _day_row(day: Day) -> dict[str, Any]:
+def _day_row(choice: Choice, day: Day) -> dict[str, Any]:
+    date = day.day.isoformat()
     return {
-        "day": day.day.isoformat(),
+        "day": date,
         "ours": f"{day.ours:,}",
         "theirs": f"{day.theirs:,}",
         "has_both_sides": day.has_both_sides,
@@ -242,4 +260,5 @@ def _day_row(day: Day) -> dict[str, Any]:
         "timeliness": percent_text(day.timeliness),
         "explainability": percent_text(day.explainability),
         "told": f"{day.told:,}",
+        "url": day.told and _queue(choice, state="all", day_from=date, day_to=date),
     }

@@ -6,11 +6,8 @@ from rest_framework import serializers
 
 from jobs.fields import MomentField, StrictCharField
 from jobs.payloads import PayloadInput
-from reconciliation.models import Profile
+from reconciliation.payload_checks import known_profile, period_errors, period_texts
 from reconciliation.terms import NotARuleError, rule_from_json
-from tenants.scoping import tenant_scope
-
-_moment = MomentField().to_representation
 
 
 class ReconcilePayload(PayloadInput):
@@ -32,12 +29,7 @@ class ReconcilePayload(PayloadInput):
 
     def validate_profile(self, value: str) -> str:
         """Refuse a name that no profile of the tenant has."""
-        with tenant_scope(self.context["tenant"]):
-            if not Profile.objects.filter(name=value).exists():
-                raise serializers.ValidationError(
-                    f"There is no profile {value!r}.", code="unknown_profile"
-                )
-        return value
+        return known_profile(self.context["tenant"], value)
 
     def validate_rules(self, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Refuse what is no rule."""
@@ -51,22 +43,13 @@ class ReconcilePayload(PayloadInput):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse a period that is none, or to come."""
-        now, starts = self.context.get("now"), attrs["starts_at"]
-        if attrs["ends_at"] <= starts:
-            raise _error("ends_at", "ends_early", "It has to be after starts_at.")
-        if now is not None and starts > max(now, attrs.get("run_after") or now):
-            text = "The period is still to come, so there is nothing to compare."
-            raise _error("starts_at", "in_future", text)
+        now = self.context.get("now")
+        errors = period_errors(attrs, now=now, purpose="compare")
+        if errors:
+            raise serializers.ValidationError(errors)
         return attrs
 
     def payload(self) -> dict[str, Any]:
         """Return what the handler reads: moments as texts."""
         values = super().payload()
-        return values | {
-            name: _moment(values[name]) for name in ("starts_at", "ends_at")
-        }
-
-
-def _error(field: str, code: str, text: str) -> serializers.ValidationError:
-    detail = serializers.ErrorDetail(text, code)
-    return serializers.ValidationError({field: [detail]})
+        return {**values, **period_texts(values)}

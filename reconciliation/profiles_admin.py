@@ -1,5 +1,6 @@
 """The screens of profiles: a form with the rules, runs at once, and trials."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from jobs.models import Job
 from jobs.switches import NotAcceptingError
-from reconciliation.models import Profile, Run
+from reconciliation.models import Match, Profile, Reconciliation, Run, Schedule
 from reconciliation.orders import run_order
 from reconciliation.profile_forms_admin import PeriodForm, ProfileForm
 from reconciliation.rules_admin import RuleInline
@@ -107,6 +108,12 @@ class ProfileAdmin(ModelAdmin):
         if formset.has_changed():
             formset.rewrite()
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Count what keeps a profile, instead of listing it: it may be very much."""
+        profiles = list(objs)
+        counts = {"profiles": len(profiles)}
+        return [str(each) for each in profiles], counts, set(), _keeping(profiles)
+
     # --- Runs and trials --------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
@@ -158,23 +165,20 @@ class ProfileAdmin(ModelAdmin):
         self.message_user(request, f"A run of {days} is ordered.", messages.SUCCESS)
         return after_dialog(change_url(Job, job.pk))
 
-    @link_action(
-        description="Try changed rules on a past day",
-        permissions=["run"],
-        icon="science",
-    )
+    # Short words: five buttons stand beside the title.
+    @link_action(description="Try rules", permissions=["run"], icon="science")
     def try_rules(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the form of a trial."""
         url = reverse("admin:reconciliation_profile_try", args=[object_id])
         return HttpResponseRedirect(url)
 
-    @link_action(description="Its runs", permissions=["view"], icon="history")
+    @link_action(description="Runs", permissions=["view"], icon="history")
     def see_runs(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the profile's runs."""
         url = reverse("admin:reconciliation_run_changelist")
         return HttpResponseRedirect(f"{url}?profile__id__exact={int(object_id)}")
 
-    @link_action(description="Its mismatches", permissions=["view"], icon="difference")
+    @link_action(description="Mismatches", permissions=["view"], icon="difference")
     def see_mismatches(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the profile's mismatches."""
         url = reverse("admin:reconciliation_reconciliation_changelist")
@@ -209,3 +213,14 @@ class ProfileAdmin(ModelAdmin):
             return subtle("It has no rule yet: it cannot run.")
         lines = format_html_join("", "<li>{}</li>", ((rule_words(r),) for r in rules))
         return format_html('<ol class="dtq-rules">{}</ol>', lines)
+
+
+def _keeping(profiles: Sequence[Profile]) -> list[str]:
+    """Return how much of each kind there is that no profile is deleted with."""
+    told = []
+    for model in (Schedule, Run, Reconciliation, Match):
+        count = model.objects.filter(profile__in=profiles).count()
+        names = model._meta
+        noun = names.verbose_name if count == 1 else names.verbose_name_plural
+        told += [f"{count:,} {noun}"] if count else []
+    return told

@@ -1,12 +1,15 @@
 """The page on which staff order a report."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
+from django import forms
 from django.contrib import messages
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -37,6 +40,8 @@ LABELS: Final[Mapping[str, str]] = {
     "file_id": "File number",
     "mismatch_type": "Type",
 }
+#: Names that reasons give to other inputs.
+_OTHER_INPUT: Final = re.compile(r"\b(starts_at|ends_at|amount_min|amount_max)\b")
 _CHOICES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "status": [(status, status) for status in STATUSES],
     "direction": list(DIRECTIONS.items()),
@@ -65,6 +70,19 @@ class Input:
     choices: Sequence[tuple[str, str]]
     hint: str
     offered: Sequence[str]
+
+
+class TenantForm(forms.Form):
+    """Asks for the tenant as the forms of the admin do."""
+
+    tenant: Any = forms.ModelChoiceField(queryset=None, to_field_name="slug")
+
+    def __init__(self, screen: Any, *, slug: str) -> None:
+        super().__init__(initial={"tenant": slug})
+        field: Any = self.fields["tenant"]
+        column = Report._meta.get_field("tenant")
+        field.widget = AutocompleteSelect(column, screen.admin_site)
+        field.queryset = Tenant.objects.all()
 
 
 def may_order(request: HttpRequest) -> bool:
@@ -153,12 +171,16 @@ def _page(
     status: int = HTTPStatus.OK,
 ) -> HttpResponse:
     slugs = Tenant.objects.order_by("slug").values_list("slug", flat=True)
+    # Its list is that of the screen of tenants; who may not see that types a name.
+    is_list = request.user.has_perm("tenants.view_tenant")
+    slug = typed.get("tenant", "")
     context = {
         **screen.admin_site.each_context(request),
         "title": "Order a report",
         "opts": screen.opts,
         "typed": typed,
-        "flaws": [(label_of(name) if name else "", text) for name, text in flaws],
+        "flaws": [(label_of(name), _as_labelled(text)) for name, text in flaws],
+        "tenant_form": TenantForm(screen, slug=slug) if is_list else None,
         "tenants": list(slugs[:MOST_OFFERED]),
         "groups": [(what, _inputs(what, typed)) for what in FILTERS],
         "zone": timezone.get_current_timezone_name(),
@@ -193,3 +215,8 @@ def _offered(name: str) -> Sequence[str]:
 def label_of(name: str) -> str:
     """Return what people call a filter."""
     return LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def _as_labelled(text: str) -> str:
+    """Return a reason with the inputs that it names called as they are on the page."""
+    return _OTHER_INPUT.sub(lambda found: f"“{LABELS[found[0]]}”", text)

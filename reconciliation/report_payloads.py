@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
@@ -18,8 +18,8 @@ from jobs.fields import (
 )
 from jobs.payloads import PayloadError, PayloadInput, checked_by
 from reconciliation.lifecycle import State
-from reconciliation.models import Profile, Reconciliation, Report
-from tenants.scoping import tenant_scope
+from reconciliation.models import Reconciliation, Report
+from reconciliation.payload_checks import known_profile, period_errors, period_texts
 
 #: Longer than a year with what is compared with it.
 MOST_DAYS: Final = 400
@@ -116,12 +116,7 @@ class ReportFilters(StrictSerializer):
 
     def validate_profile(self, value: str) -> str:
         """Refuse a name that no profile of the tenant has."""
-        with tenant_scope(self.context["tenant"]):
-            if not Profile.objects.filter(name=value).exists():
-                raise serializers.ValidationError(
-                    f"There is no profile {value!r}.", code="unknown_profile"
-                )
-        return value
+        return known_profile(self.context["tenant"], value)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse a range of amounts in which there is none."""
@@ -154,32 +149,24 @@ class ReportPayload(PayloadInput):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse a period that is none, too long or to come, and foreign filters."""
-        errors = {**self._of_period(attrs), **_of_filters(attrs)}
+        period = period_errors(
+            attrs,
+            now=self.context.get("now"),
+            purpose="report",
+            most_days=MOST_DAYS,
+        )
+        errors = {**period, **_of_filters(attrs)}
         if errors:
             raise serializers.ValidationError(errors)
         return attrs
 
-    def _of_period(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        starts, ends = attrs["starts_at"], attrs["ends_at"]
-        now = self.context.get("now")
-        if ends <= starts:
-            return _error("ends_at", "ends_early", "It has to be after starts_at.")
-        if ends - starts > timedelta(days=MOST_DAYS):
-            text = f"A report covers {MOST_DAYS} days at most."
-            return _error("ends_at", "too_long", text)
-        if now is not None and starts > max(now, attrs.get("run_after") or now):
-            text = "The period is still to come, so there is nothing to report."
-            return _error("starts_at", "in_future", text)
-        return {}
-
     def payload(self) -> dict[str, Any]:
         """Return what the handler reads: moments as texts, filters if there are any."""
         values = super().payload()
-        moments = {name: _moment(values[name]) for name in ("starts_at", "ends_at")}
-        return {**values, **moments, "filters": dict(values.get("filters", {}))}
+        filters = dict(values.get("filters", {}))
+        return {**values, **period_texts(values), "filters": filters}
 
 
-_moment = MomentField().to_representation
 #: Returns a tenant's payload as the handler reads it; raises PayloadError.
 check_report = checked_by(ReportPayload)
 
@@ -197,6 +184,21 @@ def read_report(
     return found.payload()
 
 
+def read_filters(*, tenant: str, what: str, filters: Any) -> dict[str, Any]:
+    """Return filters as the payload of a report has them, which is ordered later.
+
+    Raises PayloadError.
+    """
+    found = ReportFilters(data=filters, context={"tenant": tenant})
+    if not found.is_valid():
+        raise PayloadError(found.errors)
+    values = dict(found.validated_data)
+    foreign = _of_filters({"what": what, "filters": values})
+    if foreign:
+        raise PayloadError(foreign["filters"])
+    return values
+
+
 def _of_filters(attrs: dict[str, Any]) -> dict[str, Any]:
     known = FILTERS[attrs["what"]]
     foreign = [name for name in attrs.get("filters", {}) if name not in known]
@@ -205,7 +207,3 @@ def _of_filters(attrs: dict[str, Any]) -> dict[str, Any]:
         name: [serializers.ErrorDetail(text, "foreign_filter")] for name in foreign
     }
     return {"filters": errors} if errors else {}
-
-
-def _error(field: str, code: str, text: str) -> dict[str, Any]:
-    return {field: [serializers.ErrorDetail(text, code)]}

@@ -1,6 +1,7 @@
 """What the page of a run shows as tables and bars."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from django.urls import reverse
@@ -23,22 +24,28 @@ _HEAD: Final = (
     '<div class="dtq-table-scroll"><table class="dtq-table">{}{}</table></div>'
 )
 _BAR: Final = '<span class="dtq-share" title="{}"><i style="width: {}%"></i></span>'
+_NUMBER: Final = "dtq-number dtq-nowrap"
+_PLAIN: Final[Mapping[int, str]] = MappingProxyType({})
 _SIDES: Final = {"I": "ours", "E": "theirs"}
 
 
-def table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> SafeString:
-    """Return a table; what is not marked safe is escaped."""
-    head = format_html_join("", "<th>{}</th>", ((each,) for each in heads))
-    lines = [
-        (format_html_join("", "<td>{}</td>", ((cell,) for cell in row)),)
-        for row in rows
-    ]
-    body = format_html_join("", "<tr>{}</tr>", lines)
+def table(
+    heads: Iterable[str],
+    rows: Iterable[Iterable[object]],
+    styles: Mapping[int, str] = _PLAIN,
+) -> SafeString:
+    """Return a table, with the styles of some columns; unsafe cells are escaped."""
+    lines = [(_cells("td", row, styles),) for row in rows]
     return format_html(
         _HEAD,
-        format_html("<thead><tr>{}</tr></thead>", head),
-        format_html("<tbody>{}</tbody>", body),
+        format_html("<thead><tr>{}</tr></thead>", _cells("th", heads, styles)),
+        format_html("<tbody>{}</tbody>", format_html_join("", "<tr>{}</tr>", lines)),
     )
+
+
+def _cells(tag: str, cells: Iterable[object], styles: Mapping[int, str]) -> SafeString:
+    made = ((tag, styles.get(n, ""), cell, tag) for n, cell in enumerate(cells))
+    return format_html_join("", '<{} class="{}">{}</{}>', made)
 
 
 def bar(part: float | None, hint: str) -> SafeString:
@@ -57,7 +64,9 @@ def terms_of_run(run: Run) -> Terms | None:
 def terms_table(run: Run) -> SafeString:
     """Return what the run went by, in words."""
     terms = terms_of_run(run)
-    return subtle("–") if terms is None else table((), terms_words(terms))
+    if terms is None:
+        return subtle("–")
+    return table((), terms_words(terms), {0: "dtq-nowrap"})
 
 
 def counts_table(run: Run) -> SafeString:
@@ -72,7 +81,7 @@ def counts_table(run: Run) -> SafeString:
         *_rule_lines(run, rows),
         _line("Match rate", matched_rows(counts), rows, rate),
     ]
-    return table(("", "Rows", "", "Part"), lines)
+    return table(("", "Rows", "", "Part"), lines, {1: _NUMBER, 3: _NUMBER})
 
 
 def _rule_lines(run: Run, rows: int) -> list[tuple[object, ...]]:
@@ -111,7 +120,7 @@ def mismatches_table(run: Run) -> SafeString:
         )
         for name, count in sorted(told.items(), key=lambda item: -item[1])
     ]
-    return table(("Type", "Told", ""), lines)
+    return table(("Type", "Told", ""), lines, {1: _NUMBER})
 
 
 def _mismatch_link(run: Run, mismatch_type: str) -> object:
@@ -119,7 +128,7 @@ def _mismatch_link(run: Run, mismatch_type: str) -> object:
     if run.is_dry:
         return words
     url = reverse("admin:reconciliation_reconciliation_changelist")
-    query = f"?run__id__exact={run.pk}&mismatch_type={mismatch_type}"
+    query = f"?run__id__exact={run.pk}&mismatch_type={mismatch_type}&state=all"
     return format_html('<a class="dtq-link" href="{}{}">{}</a>', url, query, words)
 
 
@@ -136,7 +145,7 @@ def files_table(run: Run) -> SafeString:
     rest = len(ids) - MOST_FILES
     if rest > 0:
         lines.append((subtle(f"and {rest:,} more"), "", ""))
-    return table(("File", "Source", "Rows"), lines)
+    return table(("File", "Source", "Rows"), lines, {2: _NUMBER})
 
 
 # --- Open rows ------------------------------------------------------------------------
@@ -148,8 +157,9 @@ def open_rows(run: Run, *, after: int) -> tuple[SafeString, int | None]:
     rows = list(found.order_by("transaction_id")[: ROWS_A_PAGE + 1])
     shown = rows[:ROWS_A_PAGE]
     following = shown[-1].transaction_id if len(rows) > ROWS_A_PAGE else None
-    heads = ("Transaction", "Side", "Day", "Amount", "Status", "Reference", "Matched")
-    return table(heads, (_open_row(row) for row in shown)), following
+    heads = ("Transaction", "Side", "Amount", "Status", "Day", "Reference", "Matched")
+    styles = {0: "dtq-id", 2: _NUMBER, 4: "dtq-nowrap", 5: "dtq-nowrap"}
+    return table(heads, (_open_row(row) for row in shown), styles), following
 
 
 def _open_row(row: OpenRow) -> tuple[object, ...]:
@@ -158,10 +168,10 @@ def _open_row(row: OpenRow) -> tuple[object, ...]:
     return (
         link,
         _SIDES.get(row.side, row.side),
-        format_html('<span class="dtq-nowrap">{}</span>', row.day.isoformat()),
-        format_html('<span class="dtq-nowrap">{}</span>', _amount(row)),
+        _amount(row),
         row.status,
-        row.reference_id or subtle("–"),
+        row.day.isoformat(),
+        mask_id(row.reference_id) if row.reference_id else subtle("–"),
         _matched(row),
     )
 

@@ -94,10 +94,11 @@ class RunAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     ("tenant", "profile_link"),
-                    ("period", "state_pill", "mode_pill"),
-                    ("progress", "took"),
+                    ("period", "mode_pill"),
+                    ("state_pill", "progress"),
+                    ("began", "ended"),
+                    ("took", "as_of_text"),
                     ("job_link", "previous_link"),
-                    ("began", "ended", "as_of_text"),
                 )
             },
         ),
@@ -105,7 +106,8 @@ class RunAdmin(ReadOnlyAdmin):
             "What it counted",
             {
                 "fields": (
-                    ("rate", "found", "new_count", "closed_count"),
+                    ("rate", "found"),
+                    ("new_count", "closed_count"),
                     "counts_table",
                     "mismatches_table",
                 )
@@ -178,9 +180,9 @@ class RunAdmin(ReadOnlyAdmin):
 
     @link_action(description="Mismatches", permissions=["view"], icon="difference")
     def see_mismatches(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Lead to the mismatches that the run told last."""
+        """Lead to the mismatches that the run told last, in whichever state."""
         url = reverse("admin:reconciliation_reconciliation_changelist")
-        return HttpResponseRedirect(f"{url}?run__id__exact={int(object_id)}")
+        return HttpResponseRedirect(f"{url}?run__id__exact={int(object_id)}&state=all")
 
     @link_action(description="Open rows", permissions=["view"], icon="table_rows")
     def see_open_rows(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -236,9 +238,10 @@ class RunAdmin(ReadOnlyAdmin):
         )
 
     @admin.display(description="Match rate")
-    def rate(self, run: Run) -> str:
+    def rate(self, run: Run) -> SafeString:
         """Return the part of its rows that match."""
-        return percent_text(match_rate(run.counts))
+        text = percent_text(match_rate(run.counts))
+        return format_html('<span class="dtq-nowrap">{}</span>', text)
 
     @admin.display(description="Mismatches")
     def found(self, run: Run) -> str:

@@ -1,5 +1,6 @@
 """The form of a schedule: when, what, and for which days."""
 
+import json
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -11,8 +12,12 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from jobs import strict_json
+from jobs.payloads import PayloadError
+from jobs.strict_json import StrictJSONError
 from reconciliation.crontabs import FIELDS, Crontab, CrontabError, crontab_of
 from reconciliation.models import Report, Schedule
+from reconciliation.report_payloads import FILTERS, read_filters
 from reconciliation.slots import ever_comes
 
 NAMES: Final = tuple(name for name, *_ in FIELDS)
@@ -37,6 +42,11 @@ _HELP: Final = {
     "day_of_week": "0 to 6, Sunday is 0; or sun to sat",
 }
 _NEVER: Final = "No day is like that: it would never run."
+_NO_OBJECT: Final = "Give an object: names with values."
+_NOTHING_TO_FILTER: Final = "Filters are those of a report: choose one, or drop them."
+_NAMES_OF_FILTERS: Final = " ".join(
+    f"{what.capitalize()}: {', '.join(names)}." for what, names in FILTERS.items()
+)
 _ONE_OF_BOTH: Final = "Choose either a profile or a report."
 
 
@@ -45,12 +55,27 @@ def _text(label: str, help_text: str = "", **options: Any) -> forms.CharField:
     return forms.CharField(label=label, help_text=help_text, widget=widget, **options)
 
 
-class FiltersField(forms.JSONField):
-    """JSON that may be empty, and then shows nothing."""
+class FiltersField(forms.Field):
+    """Filters as JSON, or nothing; the report's own rules say what they may be."""
+
+    def to_python(self, value: Any) -> dict[str, Any] | None:
+        """Return the names with their values."""
+        text = str(value or "").strip()
+        if not text:
+            return None
+        try:
+            found = strict_json.loads(text)
+        except StrictJSONError as error:
+            raise forms.ValidationError(f"Give valid JSON. {error.detail}") from None
+        if not isinstance(found, dict):
+            raise forms.ValidationError(_NO_OBJECT)
+        return found
 
     def prepare_value(self, value: Any) -> Any:
-        """Return what the input shows."""
-        return "" if value is None else super().prepare_value(value)
+        """Return what the input shows: what was typed stays as it is."""
+        if isinstance(value, dict):
+            return json.dumps(value, ensure_ascii=False)
+        return value
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -66,7 +91,8 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     report_filters = FiltersField(
         label="Filters of the report",
         required=False,
-        help_text='JSON, such as {"source": ["UPI"]}; empty for all rows.',
+        help_text='JSON, such as {"status": "FAILED", "amount_min": "1000.00"}; empty '
+        f"for all rows. {_NAMES_OF_FILTERS}",
         widget=UnfoldAdminTextareaWidget(
             attrs={"rows": 3, "class": "dtq-mono", "spellcheck": "false"}
         ),
@@ -123,10 +149,22 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             self.add_error("profile", _ONE_OF_BOTH)
         if profile is not None and tenant_id not in (None, profile.tenant_id):
             self.add_error("profile", f"This profile is of {profile.tenant_id}.")
-        filters = values.get("report_filters") or {}
-        if not isinstance(filters, dict):
-            self.add_error("report_filters", "Give an object: names with values.")
+        filters = self._filters(what, values.get("report_filters") or {}, tenant_id)
         self.instance.report = {"what": what, "filters": filters} if what else None
+
+    def _filters(
+        self, what: str | None, filters: dict[str, Any], tenant_id: str | None
+    ) -> dict[str, Any]:
+        """Return the filters; what the report would be refused for is told now."""
+        if filters and not what:
+            self.add_error("report_filters", _NOTHING_TO_FILTER)
+        if not what or tenant_id is None:
+            return filters
+        try:
+            return read_filters(tenant=tenant_id, what=what, filters=filters)
+        except PayloadError as error:
+            self.add_error("report_filters", error.lines())
+            return filters
 
     def _cron(self, values: dict[str, Any]) -> Crontab | None:
         fields = {name: values.get(name, "") for name in NAMES}

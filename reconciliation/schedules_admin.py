@@ -48,6 +48,7 @@ from tenants.adminkit import (
     pill,
     row_link,
     subtle,
+    two_lines,
 )
 from tenants.wording import age
 
@@ -272,9 +273,7 @@ class ScheduleAdmin(ModelAdmin):
             return subtle("–")
         if due_at is None:
             return subtle("never")
-        return format_html(
-            "{} {}", wall(schedule, due_at), subtle(age(due_at, now=now))
-        )
+        return two_lines(wall(schedule, due_at), age(due_at, now=now))
 
     @admin.display(description="Last")
     def last_slot(self, schedule: Any) -> str | SafeString:
@@ -282,8 +281,8 @@ class ScheduleAdmin(ModelAdmin):
         slot: Slot | None = schedule.last
         if slot is None:
             return subtle("–")
-        shown = subtle(age(slot.due_at, now=timezone.now()))
-        return format_html("{} {}", outcome_pill(slot, has_job=schedule.has_job), shown)
+        outcome = outcome_pill(slot, has_job=schedule.has_job)
+        return two_lines(outcome, age(slot.due_at, now=timezone.now()))
 
     @admin.display(description="State", ordering="task__enabled")
     def is_on(self, schedule: Schedule) -> SafeString:

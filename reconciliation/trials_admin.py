@@ -279,9 +279,11 @@ def signed(number: int) -> str:
 
 
 def _points(before: float | None, after: float | None) -> str:
-    """Return a difference of rates in points of percent, with its sign."""
+    """Return a difference of rates in points of percent, and nothing for none."""
     if before is None or after is None:
         return "–"
+    if before == after:
+        return ""
     points = round(100 * (after - before), 2) + 0.0
     return f"{points:+.2f}".replace("-", "−")
 

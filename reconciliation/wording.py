@@ -1,5 +1,6 @@
 """Rules and terms in plain words. Pure: no Django, no clock."""
 
+import re
 from datetime import time, timedelta
 from decimal import Decimal
 from typing import Final
@@ -17,6 +18,10 @@ SHAPES: Final = {
     Shape.ONE_TO_MANY: "one of ours to several of theirs",
     Shape.MANY_TO_ONE: "several of ours to one of theirs",
 }
+#: The whole part of an amount that stands before its side or its currency.
+_WHOLE_PART: Final = re.compile(
+    r"(?<![\w.,-])[0-9]{4,}(?=\.[0-9]+ (?:here\b|there\b|[A-Z]{3}\b))", re.ASCII
+)
 
 
 def rule_words(rule: Rule) -> str:
@@ -82,3 +87,15 @@ def _fee(terms: Terms) -> str:
 def _hours(span: timedelta) -> str:
     hours = span // timedelta(hours=1)
     return f"{hours} hour{'' if hours == 1 else 's'} at most"
+
+
+# --- What runs told -------------------------------------------------------------------
+
+
+def grouped(text: str) -> str:
+    """Return what a run told, its amounts as people read them.
+
+    >>> grouped("7996.35 here, 7993.99 there: 2.36 INR apart")
+    '7,996.35 here, 7,993.99 there: 2.36 INR apart'
+    """
+    return _WHOLE_PART.sub(lambda found: f"{int(found[0]):,}", text)

@@ -119,11 +119,17 @@ def enqueue(producers: Sequence[Producer], paths: Sequence[str]) -> None:
 def watch(
     producers: Sequence[Producer], show: Callable[[str], None], *, seconds: float = 120
 ) -> dict[str, list[Any]]:
-    """Show progress until every job is final; returns the jobs of each tenant."""
-    deadline = time.monotonic() + seconds
+    """Show progress until every job is final; returns the jobs of each tenant.
+
+    What has not changed is not shown again: a log would have a line for each look.
+    """
+    deadline, shown = time.monotonic() + seconds, ""
     while True:
         jobs = {producer.tenant: producer.jobs() for producer in producers}
-        show("   ".join(_progress(tenant, own) for tenant, own in jobs.items()))
+        text = "   ".join(_progress(tenant, own) for tenant, own in jobs.items())
+        if text != shown:
+            show(text)
+            shown = text
         if all(job["state"] in FINAL_STATES for own in jobs.values() for job in own):
             return jobs
         if time.monotonic() > deadline:

@@ -140,7 +140,7 @@ def links(base_url: str, run: Any) -> list[str]:
     screens = f"{base_url}/admin/reconciliation"
     return [
         f"the run           {screens}/run/{run['result']['run']}/change/",
-        f"its mismatches    {screens}/reconciliation/?tenant={TENANT}",
+        f"its mismatches    {screens}/reconciliation/?tenant__slug__exact={TENANT}",
         f"its schedule      {screens}/schedule/",
     ]
 

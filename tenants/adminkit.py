@@ -191,6 +191,16 @@ def subtle(text: object) -> SafeString:
     return format_html('<span class="dtq-subtle">{}</span>', text)
 
 
+def two_lines(first: object, second: str) -> SafeString:
+    """Return the lines of a cell; on a phone they stand beside the column's name."""
+    below = format_html(
+        '<br><span class="dtq-subtle dtq-clip" title="{}">{}</span>', second, second
+    )
+    return format_html(
+        '<div class="dtq-two">{}{}</div>', first, below if second else ""
+    )
+
+
 def mono(text: object) -> SafeString:
     """Return an identifier in letters of one width."""
     return format_html('<span class="dtq-mono">{}</span>', text)

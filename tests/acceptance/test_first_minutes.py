@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import IO
 from urllib.request import Request, urlopen
@@ -71,7 +72,16 @@ def test_the_demonstration_runs_ends_and_leaves_nothing(tmp_path: Path):
         assert Path(file).read_text().startswith("line,column,reason,value\n")
     check_the_sources(done.stdout)
     check_the_reconciliation(done.stdout)
+    check_the_progress(done.stdout)
     assert processes_using(data) == []
+
+
+def check_the_progress(output: str) -> None:
+    """See that no line of progress only says again what the one before said."""
+    lines = [line for line in output.splitlines() if line.endswith("%")]
+    assert any("aurora" in line for line in lines)
+    assert any("100%" in line for line in lines)
+    assert not [line for line, after in pairwise(lines) if line == after]
 
 
 def check_the_sources(output: str) -> None:
@@ -118,7 +128,7 @@ def check_the_reconciliation(output: str) -> None:
     ]
     assert lines[2][3] == "7996.35 here, 7993.99 there: 2.36 INR apart"
     assert re.search(r"/admin/reconciliation/run/\d+/change/$", told, re.MULTILINE)
-    assert "/admin/reconciliation/reconciliation/?tenant=echo" in told
+    assert "/admin/reconciliation/reconciliation/?tenant__slug__exact=echo" in told
 
 
 @pytest.fixture(scope="module")

@@ -40,11 +40,24 @@ def screens(embedded: Product) -> str:
     return f"http://127.0.0.1:{embedded.port}/admin/reconciliation/"
 
 
+#: Cells of a list whose content is higher or wider than they are.
+_CUT = """[...document.querySelectorAll("#result_list td, #result_list th")]
+    .filter((cell) => cell.scrollHeight > cell.clientHeight + 1
+        || cell.scrollWidth > cell.clientWidth + 1)
+    .map((cell) => cell.textContent)"""
+#: How far a list has to be scrolled sideways.
+_ASIDE = """
+    [...document.querySelectorAll(".simplebar-content-wrapper:has(#result_list)")]
+    .map((part) => part.scrollWidth - part.clientWidth).filter((more) => more > 0)"""
+
+
 def _fits_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     spare = page.evaluate("innerWidth - document.documentElement.scrollWidth")
     assert spare >= 0, page.url
+    assert page.evaluate(_CUT) == [], page.url
     page.set_viewport_size({"width": 1440, "height": 900})
+    assert page.evaluate(_ASIDE) == [], page.url
 
 
 def test_an_operator_resolves_a_mismatch(page: Page, screens: str, mismatches: int):
@@ -82,6 +95,9 @@ def test_an_operator_runs_a_profile_over_a_day(
     page.goto(f"{screens}profile/?q={TENANT}")
     page.locator("#result_list tbody th a").first.click()
     _fits_a_phone(page)
+    name = page.locator("#header-inner a").filter(has_text=f"UPI daily of {TENANT}")
+    assert name.evaluate("(it) => it.scrollWidth <= it.clientWidth")
+    expect(page.get_by_role("link", name="science Try rules")).to_be_visible()
     page.get_by_role("link", name="play_arrow Run now").click()
     dialog = page.locator("#dialog")
     dialog.get_by_label("From day").fill(str(DAY))
@@ -94,3 +110,10 @@ def test_an_operator_runs_a_profile_over_a_day(
     title = re.compile(r"Run \d+ of UPI daily of books")
     expect(page.get_by_text(title).first).to_be_visible()
     _fits_a_phone(page)
+
+
+def test_lists_fit_a_screen_and_a_phone(page: Page, screens: str, mismatches: int):
+    for name in ("reconciliation", "run", "profile", "schedule", "report", "match"):
+        page.goto(f"{screens}{name}/")
+        page.wait_for_load_state("networkidle")
+        _fits_a_phone(page)

@@ -24,6 +24,7 @@ from tests.integration.reconciling import (
     THEIRS,
     again,
     history,
+    make_match,
     make_mismatch,
     make_mismatches,
     make_pair,
@@ -184,6 +185,16 @@ def _permissions(*codes: str) -> Any:
     return Permission.objects.filter(codename__in=codes)
 
 
+def test_a_page_that_asks_about_one_says_which(browser: Client, profile: Profile):
+    ours, theirs = make_pair(profile)
+    row = make_mismatch(profile, ours, theirs)
+    text = page(browser, url("resolve", row))
+    assert f'href="{url("change", row)}">Amount {row.pk}: {ours.txn_id}</a>' in text
+    match = make_match(profile, ours, theirs)
+    address = reverse("admin:reconciliation_match_refuse", args=[match.pk])
+    assert f">Match {match.pk} of" in page(browser, address)
+
+
 def test_who_takes_what_somebody_took_is_told(browser: Client, profile: Profile):
     row, ravi = make_mismatch(profile), make_person("ravi", *WORK)
     seen = form_of(page(browser, url("change", row)))["seen"]
@@ -271,6 +282,9 @@ def test_rows_are_matched_by_hand_on_the_page(browser: Client, profile: Profile)
     chosen = {"row": [ours.pk, theirs.pk], "note": "fee of the branch"}
     answer = browser.post(url("match", row), chosen, follow=True)
     assert "1.00 apart" in said(answer)
+    (refusal,) = answer.context["refusals"]
+    assert "1.00 apart" in refusal
+    assert answer.content.decode().count(refusal) == 2  # at the top and at the form
     assert "fee of the branch" in answer.content.decode()
     assert answer.context["differs"]
     answer = browser.post(
@@ -499,6 +513,18 @@ def test_the_list_is_masked(browser: Client, profile: Profile):
     text = page(browser, reverse(LIST))
     assert secret not in text
     assert "HDFC:••••5678:1" in text
+
+
+def test_amounts_that_a_run_told_are_grouped(browser: Client, profile: Profile):
+    told = "287212.73 here, 7122.73 there: 90.00 INR apart, 50100012345678"
+    row = make_mismatch(profile, notes=told)
+    with all_tenants(reason="test"):
+        row.events.update(action="changed", text=told)
+    for address in (reverse(LIST), url("change", row)):
+        text = page(browser, address)
+        assert "287,212.73 here, 7,122.73 there: 90.00 INR apart, ••••5678" in text
+        assert "287212.73" not in text
+        assert "50100012345678" not in text
 
 
 # --- Export ---------------------------------------------------------------------------

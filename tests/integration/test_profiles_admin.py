@@ -295,7 +295,7 @@ def test_who_may_only_look_orders_nothing(viewer: Client):
 
     assert "Same reference" in page
     assert "Run now" not in page
-    assert "Try changed rules" not in page
+    assert "Try rules" not in page
     assert ask(viewer, profile, DAY, DAY).status_code == 403
     assert viewer.get(url_of(profile, "try")).status_code == 403
     with all_tenants(reason="test"):
@@ -460,7 +460,20 @@ def test_the_job_of_another_profile_is_not_its_trial(browser: Client):
 def test_a_profile_that_has_run_is_not_deleted(browser: Client):
     profile = make_profile("t1")
     make_run(profile)
+    make_run(profile)
 
+    page = browser.get(url_of(profile, "delete")).content.decode()
     browser.post(url_of(profile, "delete"), {"post": "yes"})
 
+    assert "2 runs" in page
+    assert "permission" not in page
     assert only() == profile
+
+
+def test_a_profile_that_nothing_needs_is_deleted(browser: Client):
+    profile = make_profile("t1")
+
+    assert browser.post(url_of(profile, "delete"), {"post": "yes"}).status_code == 302
+
+    with all_tenants(reason="test"):
+        assert not Profile.objects.exists()

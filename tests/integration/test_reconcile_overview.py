@@ -312,6 +312,28 @@ def test_the_page_shows_one_tenant_and_one_currency(browser: Client, today: date
     assert len(both.context["currencies"]) == 2
 
 
+def test_figures_lead_to_the_mismatches_that_they_count(browser: Client, today: date):
+    make_tenant("t1")
+    profile, other = make_profile("t1"), make_profile("t1", name="other")
+    for number, state in enumerate(("open", "closed"), start=1):
+        make_mismatch(profile, day=today, state=state, internal_id=number)
+    make_mismatch(other, day=today, internal_id=3)
+    make_mismatch(profile, day=today - timedelta(days=40), internal_id=4)
+
+    page = browser.get(f"{url()}?tenant=t1&profile={profile.pk}").context
+
+    now = next(card for card in page["cards"] if "url" in card)
+    for figure, address in (
+        (now["value"], now["url"]),
+        (page["days"][0]["told"], page["days"][0]["url"]),
+    ):
+        assert figure == "2"
+        rows = browser.get(address).context["cl"].result_list
+        assert len(rows) == 2
+        assert {row.profile for row in rows} == {profile}
+    assert not page["days"][1]["url"]
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -123,6 +123,23 @@ def test_the_form_begins_with_yesterday_and_offers_each_filter(browser: Client):
 
 
 @folder_only
+def test_the_tenant_is_chosen_as_on_other_forms_by_who_may_see_tenants(
+    browser: Client,
+):
+    page = browser.get(PAGE, {"tenant": "t1"}).content.decode()
+    assert "admin-autocomplete" in page
+    assert form_of(page)["tenant"] == "t1"
+    person = User.objects.create_user("clerk", is_staff=True)
+    rights = ("view_report", "download_report")
+    person.user_permissions.set(Permission.objects.filter(codename__in=rights))
+    browser.force_login(person)
+    page = browser.get(PAGE, {"tenant": "t1"}).content.decode()
+    assert "admin-autocomplete" not in page
+    assert '<option value="t1"></option>' in page
+    assert form_of(page)["tenant"] == "t1"
+
+
+@folder_only
 @pytest.mark.parametrize(
     ("changes", "field", "told"),
     [
@@ -131,8 +148,13 @@ def test_the_form_begins_with_yesterday_and_offers_each_filter(browser: Client):
         ({"what": "jobs"}, "Rows", "Give one of"),
         ({"starts_at": ""}, "From", "Choose a date and a time."),
         ({"ends_at": "2026-13-01T00:00"}, "Until", "Choose a date and a time."),
-        ({"ends_at": "2026-01-01T00:00"}, "Until", "It has to be after starts_at."),
+        ({"ends_at": "2026-01-01T00:00"}, "Until", "It has to be after “From”."),
         ({"starts_at": "2100-01-01T00:00"}, "Until", "It has to be after"),
+        (
+            {"transactions-amount_max": "9"},
+            "Greatest amount",
+            "It is below “Least amount”",
+        ),
         ({"transactions-amount_min": "1,000"}, "Least amount", "Give an amount"),
         ({"transactions-file_id": "x"}, "File number", "Give a whole number."),
         ({"transactions-status": "OK"}, "Status", "Give one of"),

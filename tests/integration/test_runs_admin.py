@@ -17,7 +17,7 @@ from reconciliation.terms import rule_json, rules_of
 from tenants.scoping import all_tenants
 from tests.arrange import make_admin, make_file, make_job, make_tenant
 from tests.integration.stuck_kinds import nothing
-from tests.reconciled import DAY, STARTS, make_profile, make_run
+from tests.reconciled import DAY, STARTS, make_mismatch, make_profile, make_run
 
 pytestmark = pytest.mark.django_db
 
@@ -75,7 +75,7 @@ def test_a_run_shows_its_counts_files_and_terms_as_they_were(
         assert text in shown, text
     assert "within 2 days → matched" in shown
     assert "99 days" not in shown
-    link = f"?run__id__exact={run.pk}&amp;mismatch_type=missing_external"
+    link = f"?run__id__exact={run.pk}&amp;mismatch_type=missing_external&amp;state=all"
     assert link in shown
     assert "every 2s" not in shown
 
@@ -111,6 +111,20 @@ def test_a_dry_run_says_so_and_leads_to_no_mismatch(browser: Client, profile: Pr
     assert "mismatch_type=" not in shown
 
 
+def test_a_run_leads_to_what_it_told_be_it_settled_or_not(
+    browser: Client, profile: Profile
+):
+    run = make_run(profile)
+    for number, state in enumerate(("open", "resolved", "closed"), start=1):
+        make_mismatch(profile, run=run, state=state, internal_id=number)
+    make_mismatch(profile, run=make_run(profile), internal_id=4)
+    url = reverse("admin:reconciliation_run_see_mismatches", args=[run.pk])
+
+    listed = browser.get(url, follow=True).context["cl"].result_list
+
+    assert sorted(row.state for row in listed) == ["closed", "open", "resolved"]
+
+
 # --- Open rows ------------------------------------------------------------------------
 
 
@@ -143,6 +157,7 @@ def test_open_rows_say_what_matched_them_and_hide_accounts(
     make_open_row(run, 2, rule=0, match=2)
     make_open_row(run, 3, is_held=True)
     make_open_row(run, 4, side="E", txn_id="MT940:50100012345678:1:2")
+    make_open_row(run, 6, reference_id="HDFC:50100012345678:1")
     make_open_row(make_run(profile), 5)
 
     shown = page(browser, run, "open_rows")

@@ -1,5 +1,6 @@
 """The screens of schedules: the form and what it refuses, times, buttons, rights."""
 
+import html
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -92,11 +93,11 @@ def test_a_schedule_is_made_with_its_task_of_beat(browser: Client, profile: Prof
 
 
 def test_a_preset_goes_before_the_inputs(browser: Client):
-    filters = '{"source": ["UPI"]}'
+    filters = '{"meter": "rows"}'
     sent = filled(None, preset="0 6 1 * *", report_what="usage", report_filters=filters)
     assert browser.post(ADD, sent).status_code == 302
     schedule = the_schedule()
-    assert schedule.report == {"what": "usage", "filters": {"source": ["UPI"]}}
+    assert schedule.report == {"what": "usage", "filters": {"meter": "rows"}}
     assert schedule.task.crontab.day_of_month == "1"
 
 
@@ -126,6 +127,7 @@ def test_it_is_changed_with_its_crontab(browser: Client, profile: Profile):
         ({"report_what": "usage"}, "profile", "either a profile or a report"),
         ({"report_filters": "[1]"}, "report_filters", "Give an object"),
         ({"report_filters": "{"}, "report_filters", "valid JSON"),
+        ({"report_filters": '{"kind": "ingest"}'}, "report_filters", "those of a rep"),
         ({"tenant": "t2"}, "profile", "This profile is of t1."),
         ({"name": ""}, "name", "required"),
         ({"tenant": ""}, "tenant", "required"),
@@ -141,6 +143,51 @@ def test_what_makes_no_schedule_is_refused_where_it_stands(
     assert list(errors) == [field]
     assert words in errors[field][0]
     assert not PeriodicTask.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "filters", "told"),
+    [
+        ("transactions", '{"source": ["UPI"]}', "source: Give a string."),
+        ("transactions", '{"status": "OK"}', "status: Give one of: SUCCESS, FAILED"),
+        ("transactions", '{"meter": "rows"}', "meter: Reports of transactions are fi"),
+        ("transactions", '{"colour": "red"}', "colour: There is no such field."),
+        ("transactions", '{"source": "\\ud800"}', "Give valid JSON. The text has half"),
+        ("usage", '{"kind": "a", "kind": "b"}', "Give valid JSON. The key 'kind' st"),
+        (
+            "mismatches",
+            '{"profile": "theirs"}',
+            "profile: There is no profile 'th",
+        ),
+        (
+            "transactions",
+            '{"amount_min": "2", "amount_max": "1"}',
+            "amount_max: It is below amount_min",
+        ),
+    ],
+)
+def test_filters_that_the_report_would_refuse_are_told_before_they_are_saved(
+    what: str, filters: str, told: str, browser: Client
+):
+    make_tenant("t2")
+    make_profile("t2", name="theirs")
+    sent = filled(None, report_what=what, report_filters=filters)
+    answer = browser.post(ADD, sent)
+    errors = answer.context["adminform"].form.errors
+    assert list(errors) == ["report_filters"]
+    assert errors["report_filters"][0].startswith(told)
+    assert html.escape(filters) in answer.content.decode()
+    assert not PeriodicTask.objects.exists()
+
+
+def test_filters_come_back_as_they_were_saved(browser: Client, profile: Profile):
+    filters = '{"state": "open", "profile": "upi"}'
+    sent = filled(None, report_what="mismatches", report_filters=filters)
+    assert browser.post(ADD, sent).status_code == 302
+    page = browser.get(page_of(the_schedule())).content.decode()
+    assert html.escape(filters) in page
+    assert browser.post(page_of(the_schedule()), sent).status_code == 302
+    assert the_schedule().report["filters"] == {"profile": "upi", "state": "open"}
 
 
 def test_a_name_is_taken_once_in_a_tenant(browser: Client, profile: Profile):

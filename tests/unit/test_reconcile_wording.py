@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reconciliation.matching import Fee, Key, Rule, Shape, Terms
 from reconciliation.periods import days_of, period_of
-from reconciliation.wording import rule_words, terms_words
+from reconciliation.wording import grouped, rule_words, terms_words
 
 
 @pytest.mark.parametrize(
@@ -138,3 +138,27 @@ def test_a_period_holds_its_days_and_no_other(
 
     assert days_of(made, starts, ends) == (first, last)
     assert made.day(ends) > last
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (
+            "287212.73 here, 287122.73 there: 90.00 INR apart",
+            "287,212.73 here, 287,122.73 there: 90.00 INR apart",
+        ),
+        ("80910.38 INR of 2026-01-05", "80,910.38 INR of 2026-01-05"),
+        ("1234567890.50 INR once more", "1,234,567,890.50 INR once more"),
+        (
+            "999.99 here, 1000.00 there: 0.01 INR apart",
+            "999.99 here, 1,000.00 there: 0.01 INR apart",
+        ),
+        # What is no amount: days, counts, keys.
+        ("2026-01-05 here, 2026-01-06 there", ""),
+        ("1200 rows here and 1300 there share the key 123456.78", ""),
+        ("1200 rows here and 1300 there share the key A-1234.50 INR", ""),
+        ("PENDING here, PENDING there, pending since 2026-01-05", ""),
+    ],
+)
+def test_amounts_that_a_run_told_are_grouped(told: str, shown: str):
+    assert grouped(told) == (shown or told)
