@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadScopeScheduling
 
 from jobs import handlers, synthetic
-from tests import processes, template
+from tests import baseline, processes, template
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -75,6 +75,21 @@ def django_db_modify_db_settings(
     """Copy the migrated database, if there is one."""
     if (name := template.name()) is not None:
         django_settings.DATABASES["default"].setdefault("TEST", {})["TEMPLATE"] = name
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any
+) -> Iterator[None]:
+    """Let tests that commit leave the migrated rows, instead of none.
+
+    In a database of the run before they are not known: then Django empties it.
+    """
+    with ExitStack() as kept:
+        if not request.config.getvalue("reuse_db"):
+            with django_db_blocker.unblock():
+                kept.enter_context(baseline.kept())
+        yield
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
