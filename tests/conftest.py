@@ -34,6 +34,10 @@ hypothesis_settings.load_profile("patient")
 # `--hypothesis-profile long`: histories of the scheduler by the thousands.
 hypothesis_settings.register_profile("long", max_examples=8_000, deadline=None)
 
+# Passwords of tests open nothing: a slow digest took most of a page's test. Products
+# that tests start are not told.
+django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
 #: The folder of a test says what it costs.
 MARKS = {"architecture": "unit"}
 #: Acceptance tests that start a product for themselves.
