@@ -42,6 +42,8 @@ django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHash
 MARKS = {"architecture": "unit"}
 #: Acceptance tests that start a product for themselves.
 HAVE_OWN_PRODUCT = ("test_first_minutes.py", "test_chaos.py", "test_stopping.py")
+#: So long that one process would still be at it when all others have ended.
+DEALT_OUT_SINGLY = ("test_crash_points.py",)
 
 
 def pytest_collection_modifyitems(
@@ -53,7 +55,13 @@ def pytest_collection_modifyitems(
         item.add_marker(MARKS.get(folder, folder))
     if _is_one_of_many(config):
         # What takes longest is dealt out first.
-        items.sort(key=lambda item: "acceptance" not in item.keywords)
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if "acceptance" in item.keywords:
+        return 0
+    return 1 if item.path.name in DEALT_OUT_SINGLY else 2
 
 
 def _is_one_of_many(config: pytest.Config) -> bool:
@@ -112,9 +120,10 @@ class SharedServers(LoadScopeScheduling):  # type: ignore[misc]
         if path.startswith("tests/acceptance") and not path.endswith(HAVE_OWN_PRODUCT):
             is_embedded = "browser" in path or "embedded" in name
             return "embedded" if is_embedded else "broker"
-        if processes.have_brokers(self.config.getoption("numprocesses")):
-            return path
-        return "broker" if _uses_broker(path) else path
+        has_broker = processes.have_brokers(self.config.getoption("numprocesses"))
+        if not has_broker and _uses_broker(path):
+            return "broker"
+        return nodeid if path.endswith(DEALT_OUT_SINGLY) else path
 
 
 @cache
