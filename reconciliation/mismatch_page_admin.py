@@ -74,7 +74,7 @@ class Choice:
 
 def sides(mismatch: Reconciliation, pair: Pair) -> list[Line]:
     """Return both rows property by property; what should agree and does not is told."""
-    terms = None if mismatch.profile is None else terms_of(mismatch.profile)
+    terms = terms_of(mismatch.profile)
     return [
         _line(title, pair, show, is_told)
         for title, show, is_told in (
@@ -172,11 +172,10 @@ def _choice(
     *,
     is_chosen: bool,
 ) -> Choice:
-    profile = mismatch.profile
-    side = None if profile is None else side_of(profile, row)
+    is_ours = side_of(mismatch.profile, row) is Side.INTERNAL
     return Choice(
         row=row,
-        side="ours" if side is Side.INTERNAL else "theirs",
+        side="ours" if is_ours else "theirs",
         txn=_txn(row),
         at=_moment(row.txn_timestamp),
         amount=f"{_amount(row)} {row.currency}",
@@ -192,7 +191,7 @@ def _marks(
 ) -> dict[int, list[SafeString]]:
     """Return which of the rows are in a match, held, or told as mismatches."""
     marks: dict[int, list[SafeString]] = {}
-    if mismatch.profile_id is None or not rows:
+    if not rows:
         return marks
     ids = [row.pk for row in rows]
     kept = MatchRow.objects.filter(
@@ -259,9 +258,9 @@ def _counterparty(row: Transaction) -> str:
     return mask_account(row.counterparty_account) or "–"
 
 
-def _day(terms: Terms | None, row: Transaction) -> str:
+def _day(terms: Terms, row: Transaction) -> str:
     at = row.txn_timestamp
-    return str(localtime(at).date() if terms is None else terms.day(at))
+    return str(terms.day(at))
 
 
 def _moment(at: datetime) -> str:

@@ -81,7 +81,7 @@ def pair_of(mismatch: Reconciliation) -> Pair:
 
 def same_key(mismatch: Reconciliation, pair: Pair) -> list[Transaction]:
     """Return the other rows of its key, of both sides."""
-    if mismatch.profile is None or not mismatch.key:
+    if not mismatch.key:
         return []
     key = primary_key(mismatch.profile)
     rows = _others(mismatch.profile, pair).filter(**{key: mismatch.key})
@@ -104,7 +104,7 @@ def candidates(
     Where one side is missing, of that side; the nearest first.
     """
     profile, amount = mismatch.profile, mismatch.amount
-    if profile is None or amount is None or not pair.rows:
+    if amount is None or not pair.rows:
         return []
     lone = pair.rows[0] if len(pair.rows) == 1 else None
     sources = [*profile.internal_sources, *profile.external_sources]

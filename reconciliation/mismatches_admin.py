@@ -229,8 +229,6 @@ class MismatchAdmin(ReadOnlyAdmin):
         row = get_object_or_404(self.get_queryset(request), pk=pk)
         chosen = _numbers(request.POST.getlist("row"))
         note, back = request.POST.get("note", ""), change_url(Reconciliation, pk)
-        if row.profile is None:
-            raise PermissionDenied
         try:
             match = pairing.match_by_hand(
                 profile=row.profile,
@@ -289,7 +287,6 @@ class MismatchAdmin(ReadOnlyAdmin):
     def _may_approve(self, request: HttpRequest, row: Reconciliation) -> bool:
         return bool(
             row.state == State.RESOLVED
-            and row.profile is not None
             and row.profile.needs_approval
             and row.resolved_by not in ("", request.user.get_username())
             and self.has_approve_permission(request)

@@ -1,5 +1,7 @@
 """The composition root as Django applications."""
 
+import gc
+
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin_apps
 from django.contrib.staticfiles import apps as static_apps
@@ -12,8 +14,15 @@ class SiteConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        """Make the Celery application the current one in every process."""
+        """Make the Celery application the current one in every process.
+
+        All has been imported by now: garbage is looked for in what comes after it, and
+        children share the memory of what came before.
+        """
         import taskqueue_site.celery  # noqa: F401
+
+        gc.freeze()
+        gc.enable()
 
 
 class AdminConfig(admin_apps.AdminConfig):

@@ -30,7 +30,7 @@ PASSWORD = "correct horse battery staple"
 
 def make_tenant(slug: str, *, weight: int = 1, **values: Any) -> Tenant:
     """Create a tenant with its quota."""
-    # A test's own clean-up empties the table of tiers as well.
+    # With `--reuse-db` the table of tiers is emptied behind each test that commits.
     Tier.objects.get_or_create(name="standard")
     with all_tenants(reason="test"):
         tenant: Tenant = Tenant.objects.create(slug=slug, tier_id="standard", **values)

@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadScopeScheduling
 
 from jobs import handlers, synthetic
-from tests import processes, template
+from tests import baseline, processes, template
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -34,10 +34,16 @@ hypothesis_settings.load_profile("patient")
 # `--hypothesis-profile long`: histories of the scheduler by the thousands.
 hypothesis_settings.register_profile("long", max_examples=8_000, deadline=None)
 
+# Passwords of tests open nothing: a slow digest took most of a page's test. Products
+# that tests start are not told.
+django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
 #: The folder of a test says what it costs.
 MARKS = {"architecture": "unit"}
 #: Acceptance tests that start a product for themselves.
 HAVE_OWN_PRODUCT = ("test_first_minutes.py", "test_chaos.py", "test_stopping.py")
+#: So long that one process would still be at it when all others have ended.
+DEALT_OUT_SINGLY = ("test_crash_points.py",)
 
 
 def pytest_collection_modifyitems(
@@ -49,7 +55,13 @@ def pytest_collection_modifyitems(
         item.add_marker(MARKS.get(folder, folder))
     if _is_one_of_many(config):
         # What takes longest is dealt out first.
-        items.sort(key=lambda item: "acceptance" not in item.keywords)
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if "acceptance" in item.keywords:
+        return 0
+    return 1 if item.path.name in DEALT_OUT_SINGLY else 2
 
 
 def _is_one_of_many(config: pytest.Config) -> bool:
@@ -77,6 +89,21 @@ def django_db_modify_db_settings(
         django_settings.DATABASES["default"].setdefault("TEST", {})["TEMPLATE"] = name
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any
+) -> Iterator[None]:
+    """Let tests that commit leave the migrated rows, instead of none.
+
+    In a database of the run before they are not known: then Django empties it.
+    """
+    with ExitStack() as kept:
+        if not request.config.getvalue("reuse_db"):
+            with django_db_blocker.unblock():
+                kept.enter_context(baseline.kept())
+        yield
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Let what shares servers run in one process."""
     return SharedServers(config, log)
@@ -93,9 +120,10 @@ class SharedServers(LoadScopeScheduling):  # type: ignore[misc]
         if path.startswith("tests/acceptance") and not path.endswith(HAVE_OWN_PRODUCT):
             is_embedded = "browser" in path or "embedded" in name
             return "embedded" if is_embedded else "broker"
-        if processes.have_brokers(self.config.getoption("numprocesses")):
-            return path
-        return "broker" if _uses_broker(path) else path
+        has_broker = processes.have_brokers(self.config.getoption("numprocesses"))
+        if not has_broker and _uses_broker(path):
+            return "broker"
+        return nodeid if path.endswith(DEALT_OUT_SINGLY) else path
 
 
 @cache

@@ -312,7 +312,7 @@ def test_tiers_share_by_their_weights_whatever_the_number_of_tenants(
     dispatcher: Dispatcher, pool: str, broker_url: str
 ):
     tenants(pool, gold1=1, plain1=1, plain2=1, plain3=1)
-    Tier.objects.create(name="gold", weight=3)
+    Tier.objects.update_or_create(name="gold", defaults={"weight": 3})
     with all_tenants(reason="test"):
         Tenant.objects.filter(slug="gold1").update(tier_id="gold")
     add_worker(pool, slots=1)
@@ -369,7 +369,7 @@ def test_a_cap_of_a_tier_binds_on_all_its_tenants_together(
     dispatcher: Dispatcher, pool: str
 ):
     tenants(pool, g1=1, g2=1, plain=1)
-    tier = Tier.objects.create(name="gold", weight=9)
+    tier, _ = Tier.objects.update_or_create(name="gold", defaults={"weight": 9})
     with all_tenants(reason="test"):
         Tenant.objects.filter(slug__startswith="g").update(tier=tier)
     for slug in ("g1", "g2", "plain"):

@@ -115,8 +115,9 @@ def _pytest(
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, *reuse, *limit, *tests],
         cwd=copy,
-        # The width to which pytest shortens what it says of a failure.
-        env={**os.environ, "COLUMNS": "240"},
+        # The width to which pytest shortens what it says of a failure. A bug as long as
+        # the one before it, in the same second, would be met as that one, compiled.
+        env={**os.environ, "COLUMNS": "240", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -80,6 +80,8 @@ def _services(only: Sequence[str], private: Sequence[str]) -> Iterator[dict[str,
             service = stack.enter_context(FINDERS[name](wish))
             print(service, flush=True)
             environ |= service.environment
+        # The tests start hundreds of processes: none of them compiles all files anew.
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)
         yield environ
 
 
