@@ -10,7 +10,7 @@ from django.db.models import F, JSONField, Q, Value
 from django.db.models.functions import MD5, Coalesce, Now
 
 from ingestion.masking import mask_id
-from tenants.scoping import TenantOwned, TenantShared
+from tenants.scoping import TenantByParent, TenantOwned, TenantShared
 
 #: NaN sorts above every number in PostgreSQL, so an upper bound keeps it out too.
 AMOUNT_BELOW = Decimal(10) ** 16
@@ -170,7 +170,7 @@ class IngestedFile(TenantOwned):
         return f"file {self.path} of {self.tenant_id}"
 
 
-class Transaction(TenantOwned):
+class Transaction(TenantByParent):
     """One movement of money, as a file told it; `amount` is never negative.
 
     Each index slows every load, so each has its reader:
@@ -184,15 +184,6 @@ class Transaction(TenantOwned):
     Accounts and amounts have none: they are looked for within a range of time.
     """
 
-    # Its file, which the key of two columns points at, has the tenant: a second look
-    # for each row would only slow the loads.
-    tenant = models.ForeignKey(
-        "tenants.Tenant",
-        on_delete=models.PROTECT,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-    )
     id = models.BigAutoField(primary_key=True)
     source = models.TextField()
     txn_id = models.TextField()

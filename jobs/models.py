@@ -15,7 +15,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from jobs.lifecycle import TERMINAL_STATES, Event, Outcome, State
-from tenants.scoping import TenantOwned
+from tenants.scoping import TenantByParent, TenantOwned
 
 
 def new_job_id() -> uuid.UUID:
@@ -158,28 +158,13 @@ class DeadLetter(Job):
         ]
 
 
-def _tenant_of_job() -> "models.ForeignKey[Any, Any]":
-    """Return the tenant of a row that points to its job under a key of both.
-
-    That key proves the tenant too: a constraint of its own would be checked twice.
-    """
-    return models.ForeignKey(
-        "tenants.Tenant",
-        on_delete=models.PROTECT,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-    )
-
-
-class Attempt(TenantOwned):
+class Attempt(TenantByParent):
     """One try at a job: appended at dispatch, settled once.
 
     Share, quota and bill are sums over this table. Costs are worker-microseconds.
     """
 
     id = models.BigAutoField(primary_key=True)
-    tenant = _tenant_of_job()
     #: Indexed by the key of job and number.
     job = models.ForeignKey(
         Job,
@@ -285,7 +270,7 @@ class UsageEvent(TenantOwned):
         return f"{self.quantity} {self.meter} ({self.source})"
 
 
-class JobEvent(TenantOwned):
+class JobEvent(TenantByParent):
     """One thing that happened to a job: from which state to which, by whom, and why.
 
     A trigger on the table of jobs writes them (jobs/migrations/0006), so that nothing
@@ -293,7 +278,6 @@ class JobEvent(TenantOwned):
     """
 
     pk = models.CompositePrimaryKey("job_id", "id")
-    tenant = _tenant_of_job()
     job = models.ForeignKey(
         Job,
         on_delete=models.DO_NOTHING,

@@ -16,13 +16,10 @@ from reconciliation.matching import Key, Terms
 from reconciliation.opening import values_for
 from reconciliation.scope import IN_SCOPE, Range, Scope
 
-#: About a second of matching.
-ROWS_OF_A_RANGE: Final = 2_000_000
-#: Each range reads all pages of its period, so that many would read them many times:
-#: there are no more ranges than these, unless one of them had more rows than that.
-FEW_RANGES: Final = 4
-MOST_OF_A_RANGE: Final = 2_000_000
-#: As much of what is looked up reference by reference.
+#: A few seconds of matching. Each range reads all pages of its period, which smaller
+#: ones would do many times.
+ROWS_OF_A_RANGE: Final = 3_000_000
+#: About a second of what is looked up reference by reference.
 ROWS_LOOKED_UP: Final = 50_000
 #: Rows of the whole table that are looked at, and the least part of it.
 _SAMPLED_ROWS: Final = 50_000
@@ -65,7 +62,8 @@ def period_ranges(
     if size > _SAMPLED_ROWS:
         percent = max(_LEAST_PERCENT, 100.0 * _SAMPLED_ROWS / size)
     count, cuts = _cuts(_SAMPLE, scope, terms, {"percent": percent})
-    return _ranges(cuts, wanted=_wanted(count * 100 / percent, rows))
+    wanted = ceil(count * 100 / percent / (rows or ROWS_OF_A_RANGE))
+    return _ranges(cuts, wanted=wanted)
 
 
 def change_ranges(
@@ -74,13 +72,6 @@ def change_ranges(
     """Return ranges that hold the references of new files and of open questions."""
     count, cuts = _cuts(_CHANGES, scope, terms, {})
     return _ranges(cuts, wanted=ceil(count / (rows or ROWS_LOOKED_UP)))
-
-
-def _wanted(count: float, rows: int | None) -> int:
-    if rows is not None:
-        return ceil(count / rows)
-    few = min(FEW_RANGES, ceil(count / ROWS_OF_A_RANGE))
-    return max(few, ceil(count / MOST_OF_A_RANGE))
 
 
 def _cuts(

@@ -79,7 +79,7 @@ def told(tenant: str, names: Sequence[tuple[int, Any]]) -> set[tuple[Any, ...]]:
 @pytest.fixture(autouse=True, scope="module")
 def small_ranges() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("ROWS_OF_A_RANGE", "MOST_OF_A_RANGE", "ROWS_LOOKED_UP"):
+        for name in ("ROWS_OF_A_RANGE", "ROWS_LOOKED_UP"):
             patch.setattr(ranges, name, 2)
         yield
 
