@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, Self
 
@@ -18,6 +19,13 @@ CONTROLS: Final[Mapping[str, Control]] = {control.value: control for control in 
 #: will not correct it by hand.
 MOST_RAW_BYTES: Final = 64 * 1024 * 1024
 
+#: From the first to the last moment.
+Span = tuple[datetime, datetime]
+#: The span of rows of which it was not noted.
+EVER: Final[Span] = (
+    datetime.min.replace(tzinfo=UTC),
+    datetime.max.replace(tzinfo=UTC),
+)
 #: By currency, status and direction: how many rows, and their sum.
 Totals = Mapping[tuple[str, str, str], tuple[int, Decimal]]
 
@@ -33,6 +41,8 @@ class Findings:
     fault_count: int = 0
     faults: tuple[Fault, ...] = ()
     totals: Totals = field(default_factory=dict)
+    #: When the accepted rows moved money; None: there are none.
+    span: Span | None = None
 
     def plus(self, chunk: Chunk) -> Self:
         """Return the findings once a chunk more was read."""
@@ -45,7 +55,12 @@ class Findings:
             fault_count=self.fault_count + len(chunk.faults),
             faults=kept,
             totals=_added(self.totals, chunk.rows),
+            span=_spanned(self.span, chunk.rows),
         )
+
+    def known_span(self) -> Span | None:
+        """Return when its rows moved money; None if there are none, or nobody knows."""
+        return None if self.span == EVER else self.span
 
     def totals_as_json(self) -> list[list[Any]]:
         """Return the totals in order, each amount with all its digits as text."""
@@ -71,6 +86,7 @@ class Findings:
                 (currency, status, direction): (rows, Decimal(amount))
                 for currency, status, direction, rows, amount in data["totals"]
             },
+            span=_span_of(data),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -83,6 +99,7 @@ class Findings:
             "fault_count": self.fault_count,
             "faults": [[f.line, f.control.value, *f[2:]] for f in self.faults],
             "totals": self.totals_as_json(),
+            "span": self.span and [moment.isoformat() for moment in self.span],
         }
 
 
@@ -96,3 +113,18 @@ def _added(totals: Totals, rows: Iterable[Row]) -> Totals:
         rows_before, before = totals.get(key, (0, Decimal(0)))
         sums[key] = (rows_before + len(found), sum(found, before))
     return sums
+
+
+def _spanned(span: Span | None, rows: Iterable[Row]) -> Span | None:
+    moments = [*(span or ()), *(row.txn_timestamp for row in rows)]
+    return (min(moments), max(moments)) if moments else None
+
+
+def _span_of(data: dict[str, Any]) -> Span | None:
+    """Return the span in a checkpoint; older ones had none."""
+    if "span" not in data:
+        return EVER if data["totals"] else None
+    if data["span"] is None:
+        return None
+    first, last = map(datetime.fromisoformat, data["span"])
+    return first, last

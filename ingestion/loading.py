@@ -110,12 +110,15 @@ def _head(head_of: Callable[[Iterable[bytes]], bytes], progress: Progress) -> by
 
 def _close(target: Target, progress: Progress, paths: dict[str, str]) -> Checkpoint:
     sequences.wait_turn(target.tenant)
+    first_at, last_at = progress.findings.known_span() or (None, None)
     IngestedFile.objects.filter(pk=target.file_id).update(
         state=IngestedFile.State.LOADED,
         loaded_at=Now(),
         content_digest=progress.digest.chain,
         plain_size=progress.offset,
         totals=progress.findings.totals_as_json(),
+        first_at=first_at,
+        last_at=last_at,
         reasons=count_reasons(target.file_id),
         **paths,
     )

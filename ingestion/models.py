@@ -107,6 +107,9 @@ class IngestedFile(TenantOwned):
     flagged = models.BigIntegerField(default=0, db_default=0)
     #: What its accepted rows add up to: a list of `TOTAL`.
     totals = models.JSONField(default=list, db_default=Value([], JSONField()))
+    #: When the first and the last of its accepted rows moved money, once it is loaded.
+    first_at = models.DateTimeField(null=True, blank=True)
+    last_at = models.DateTimeField(null=True, blank=True)
     #: Of its rows that need a look, once it is loaded: a list of `REASON`.
     reasons = models.JSONField(default=list, db_default=Value([], JSONField()))
     statement_count = models.BigIntegerField(default=0, db_default=0)

@@ -13,6 +13,22 @@ from reconciliation.scope import Scope
 #: Rows that are counted in one step, as far as files allow.
 ROWS_AT_ONCE: Final = 500_000
 
+# What the loader has added up says it of a file of one day of which every accepted row
+# was new.
+_BY_TOTALS: Final = f"""
+INSERT INTO reconciliation_fileday
+    (tenant_id, profile_id, file_id, day, side, currency, rows, amount)
+SELECT %(tenant)s, %(profile)s, f.id, {day_of("f.first_at")},
+       CASE WHEN f.source = ANY(%(internal)s) THEN 'I' ELSE 'E' END, total ->> 0,
+       sum((total ->> 3)::bigint), sum((total ->> 4)::numeric)
+FROM ingestion_ingestedfile f CROSS JOIN LATERAL jsonb_array_elements(f.totals) AS total
+WHERE f.tenant_id = %(tenant)s AND f.id = ANY(%(counted)s)
+  AND {day_of("f.first_at")} = {day_of("f.last_at")}
+  AND f.inserted = (SELECT sum((every ->> 3)::bigint)
+                    FROM jsonb_array_elements(f.totals) AS every)
+GROUP BY 3, 4, 5, 6
+ON CONFLICT DO NOTHING
+"""  # noqa: S608 - constants
 # Every zone's clock is off by whole minutes, and so are cut-offs: rows are first put
 # together by minutes, which is cheap, and few are left to be given a day and a side.
 _COUNT: Final = f"""
@@ -26,7 +42,7 @@ FROM (
            date_bin('1 minute', t.txn_timestamp, TIMESTAMPTZ 'epoch') AS minute,
            count(*) AS rows, sum(t.amount) AS amount
     FROM fintech_transactions t
-    WHERE t.tenant_id = %(tenant)s AND t.file_id = ANY(%(counted)s)
+    WHERE t.tenant_id = %(tenant)s AND t.file_id = ANY(%(rest)s)
     GROUP BY 1, 2, 3
 ) AS t JOIN ingestion_ingestedfile f ON f.id = t.file_id
 GROUP BY 3, 4, 5, 6
@@ -69,7 +85,11 @@ def count(scope: Scope, terms: Terms, files: list[int]) -> None:
     values = values_of(terms.rules[0], terms) | scope.values
     values |= {"internal": list(terms.internal), "counted": files}
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT, values)
+        cursor.execute(_BY_TOTALS, values)
+        cursor.execute(_UNCOUNTED, scope.values | {"files": files, "behind": 0})
+        values["rest"] = [file_id for file_id, _ in cursor.fetchall()]
+        if values["rest"]:
+            cursor.execute(_COUNT, values)
 
 
 def late_files(scope: Scope, terms: Terms) -> list[int]:

@@ -7,7 +7,7 @@ from reconciliation.matching import Rule, Terms
 #: For statements over open rows, until the end of the transaction. Of rows that were
 #: written a moment ago PostgreSQL knows nothing: it takes thousands for a few, and
 #: looks at each pair of them.
-SET_BASED: Final = "SET LOCAL enable_nestloop = off"
+SET_BASED: Final = "SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '32MB'"
 
 _SINCE_MONDAY: Final = "({day} - DATE '1900-01-01')"
 _WEEKDAYS: Final = (

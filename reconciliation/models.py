@@ -259,7 +259,7 @@ class OpenRow(TenantByParent):
     match = models.BigIntegerField(null=True, blank=True)
 
     class Meta(TenantOwned.Meta):
-        indexes: ClassVar = [models.Index(fields=["run", "key"], name="open_row_key")]
+        pass
 
     def __str__(self) -> str:
         return f"{mask_id(self.txn_id)} in run {self.run_id}"

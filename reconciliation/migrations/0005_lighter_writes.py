@@ -53,9 +53,10 @@ class Migration(migrations.Migration):
                 to="reconciliation.profile",
             ),
         ),
-        # An open row is known by its run and its transaction: one index less. And there
-        # is room on each page for the match that most of them get, so that no index has
-        # to know of it.
+        # An open row is known by its run and its transaction, and statements look at all
+        # rows of a run. There is room on each page for the match that most of them get,
+        # so that no index has to know of it.
+        migrations.RemoveIndex(model_name="openrow", name="open_row_key"),
         migrations.SeparateDatabaseAndState(
             state_operations=[
                 migrations.RemoveConstraint("openrow", "open_row_once"),

@@ -1,5 +1,6 @@
 """What a file says about itself: statements, totals, and faults of its controls."""
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +22,10 @@ GOOD = statement("R|a|C|10.00", "R|b|D|2.50") + statement(
     "R|c|C|1.00", account="ACC2", number=9, opening="0.005", currency="KWD"
 )
 #: Its totals are two times not what it says.
-BAD = GOOD + statement("R|d|C|1.00", number=2, opening="7.50", closing="9", count=4)
+BAD = GOOD + statement(
+    "R|d|C|1.00", number=2, opening="7.50", closing="9", day="2026-01-18", count=4
+)
+DAY = datetime(2026, 1, 15, tzinfo=UTC)
 
 
 def statements() -> list[Statement]:
@@ -94,5 +98,7 @@ def test_an_interruption_neither_loses_nor_repeats_what_was_read(
     assert counts(job) == (4, 4, 0, 0, 0)
     assert [(s.ordinal, s.line) for s in statements()] == [(1, 4), (2, 7), (3, 10)]
     assert faults() == FAULTS
-    assert [entry[3] for entry in file_of(job).totals] == [2, 1, 1]
+    file = file_of(job)
+    assert [entry[3] for entry in file.totals] == [2, 1, 1]
+    assert (file.first_at, file.last_at) == (DAY, DAY + timedelta(days=3))
     assert audit() == []
