@@ -6,6 +6,8 @@ from tests.mutants.mutant import Mutant
 
 _PINNED: Final = "tests/integration/test_reconcile_pinned.py::"
 _AGAIN: Final = "tests/integration/test_reconcile_again.py::"
+_DAYS: Final = "tests/integration/test_file_days.py::"
+_SPANS: Final = "tests/unit/test_findings.py::"
 
 MUTANTS: Final = (
     Mutant(
@@ -139,5 +141,30 @@ MUTANTS: Final = (
             _AGAIN
             + "test_what_a_run_of_other_rules_closed_before_it_failed_is_opened_again",
         ),
+    ),
+    Mutant(
+        89,
+        "totals of a file taken though some of its rows were known",
+        "reconciliation/counting.py",
+        "  AND f.inserted = (SELECT sum((every ->> 3)::bigint)\n"
+        "                    FROM jsonb_array_elements(f.totals) AS every)\n",
+        "",
+        (_DAYS + "test_rows_that_an_earlier_file_brought_are_its_alone",),
+    ),
+    Mutant(
+        90,
+        "totals of a file of two days taken for its first",
+        "reconciliation/counting.py",
+        '  AND {day_of("f.first_at")} = {day_of("f.last_at")}\n',
+        '  AND {day_of("f.first_at")} IS NOT NULL\n',
+        (_DAYS + "test_a_file_of_two_days[True]",),
+    ),
+    Mutant(
+        91,
+        "span of a file forgotten by an interruption",
+        "ingestion/findings.py",
+        'return EVER if data["totals"] else None',
+        "return None",
+        (_SPANS + "test_a_span_that_was_not_noted_is_not_known",),
     ),
 )
