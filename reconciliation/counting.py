@@ -14,7 +14,7 @@ from reconciliation.scope import Scope
 ROWS_AT_ONCE: Final = 500_000
 
 # What the loader has added up says it of a file of one day of which every accepted row
-# was new.
+# was new. Where clocks go back a day may come twice: what lies around that is counted.
 _BY_TOTALS: Final = f"""
 INSERT INTO reconciliation_fileday
     (tenant_id, profile_id, file_id, day, side, currency, rows, amount)
@@ -24,6 +24,8 @@ SELECT %(tenant)s, %(profile)s, f.id, {day_of("f.first_at")},
 FROM ingestion_ingestedfile f CROSS JOIN LATERAL jsonb_array_elements(f.totals) AS total
 WHERE f.tenant_id = %(tenant)s AND f.id = ANY(%(counted)s)
   AND {day_of("f.first_at")} = {day_of("f.last_at")}
+  AND (f.last_at AT TIME ZONE %(zone)s) - (f.first_at AT TIME ZONE %(zone)s)
+      = f.last_at - f.first_at
   AND f.inserted = (SELECT sum((every ->> 3)::bigint)
                     FROM jsonb_array_elements(f.totals) AS every)
 GROUP BY 3, 4, 5, 6

@@ -1,6 +1,6 @@
 """The `reconcile` kind: a period's two sides are compared, and what differs is told.
 
-Steps, each of about a second: count what new files brought; open the rows that do not
+Steps, of a few seconds at most: count what new files brought; open the rows that do not
 plainly match, range by range of references, and match them by the rules of that key;
 match by the other rules; tell what is left, range by range, and bring the profile's
 mismatches to it; keep what rows do not say by themselves; tidy up.

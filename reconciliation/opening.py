@@ -111,20 +111,21 @@ WITH grouped AS (
     FROM ({{rows}} OFFSET 0) AS t
     GROUP BY t.{{key}} HAVING count(*) FILTER (WHERE t.is_here) > 0
 ), told AS (
-    SELECT key, here, due,
+    SELECT grouped.key, here, due,
            rows = 2 AND ours = 1 AND our_currency = their_currency
                AND our_status = their_status AND our_status <> 'PENDING'
                AND (paid = due OR abs(paid - due) <= {tolerance("due")})
                AND (their_at > our_at - make_interval(secs => %(near)s)
                     AND their_at < our_at + make_interval(secs => %(near)s)
                     OR {{days}} <= %(days)s)
-               AND NOT key IN (
-                   SELECT r.key FROM reconciliation_matchrow r
-                   WHERE r.profile_id = %(profile)s AND {{matched}}
-                   UNION ALL
-                   SELECT o.key FROM reconciliation_openrow o
-                   WHERE o.run_id = %(holder)s AND {{opened}}) AS is_plain
-    FROM grouped OFFSET 0
+               AND kept.key IS NULL AS is_plain
+    FROM grouped LEFT JOIN (
+        SELECT r.key FROM reconciliation_matchrow r
+        WHERE r.profile_id = %(profile)s AND {{matched}}
+        UNION
+        SELECT o.key FROM reconciliation_openrow o
+        WHERE o.run_id = %(holder)s AND {{opened}}) AS kept ON kept.key = grouped.key
+    OFFSET 0
 )
 """  # noqa: S608 - constants
 # The keys go into one array: a CTE that is read twice would write down the plain ones.

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(kills: int, rng: Random) -> dict[str, Any]:
     job = tables.order()
-    counts = run_killed(job.pk, "-", kills=kills, rng=rng, seconds=(2, 5))
+    counts = run_killed(job.pk, "-", kills=kills, rng=rng, seconds=(0.8, 1.8))
     with tenant_scope(tables.TENANT):
         told = Reconciliation.objects.values_list(
             *("mismatch_type", "internal_id", "external_id", "state", "notes")

@@ -1,5 +1,6 @@
 """What files brought of each day: by what loaders added up, or else by their rows."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -8,9 +9,9 @@ from django.db.models import Max, Min
 from ingestion.models import IngestedFile, Transaction
 from reconciliation.models import FileDay
 from tenants.scoping import all_tenants
-from tests.arrange import run
+from tests.arrange import make_tenant, run
 from tests.integration.ingesting import Ingest
-from tests.integration.two_sides import make_profile, order
+from tests.integration.two_sides import arrive, make_profile, order, ours
 from tests.totals_source import statement
 
 pytestmark = [
@@ -73,6 +74,27 @@ def test_rows_that_an_earlier_file_brought_are_its_alone(ingest: Ingest):
         (0, "2026-01-15", "INR", 1, Decimal("7.50")),
         (1, "2026-01-15", "INR", 1, Decimal("1.00")),
     }
+
+
+def test_where_clocks_go_back_rows_are_counted_one_by_one():
+    make_tenant("t1")
+    make_profile(cutoff="02:30", time_zone="Europe/Berlin")
+    first, between, last = (
+        datetime(2026, 10, 25, *at, tzinfo=UTC) for at in ((0, 35), (1, 5), (12, 0))
+    )
+    arrive(
+        *(ours(f"R{at}", at=at) for at in (first, between, last)),
+        first_at=first,
+        last_at=last,
+        totals=[["INR", "SUCCESS", "C", 3, "30.00"]],
+    )
+    assert run(order()).state == "succeeded"
+    with all_tenants(reason="test"):
+        days = FileDay.objects.order_by("day").values_list("day", "rows")
+        assert [(str(day), rows) for day, rows in days] == [
+            ("2026-10-25", 1),
+            ("2026-10-26", 2),
+        ]
 
 
 def test_what_a_file_brought_is_known_when_its_rows_are_gone(ingest: Ingest):
