@@ -8,6 +8,7 @@ from django.db import connection
 
 from reconciliation.fragments import day_of, values_of
 from reconciliation.matching import Terms
+from reconciliation.periods import days_of, is_of_whole_days
 from reconciliation.scope import Scope
 
 #: Rows that are counted in one step, as far as files allow.
@@ -63,6 +64,11 @@ SELECT DISTINCT d.file_id FROM reconciliation_fileday d
 WHERE d.profile_id = %(profile)s AND d.file_id = ANY(%(fresh)s)
   AND (d.day BETWEEN {since} AND {starts} OR d.day BETWEEN {ends} AND {until})
 """
+_HELD: Final = """
+SELECT COALESCE(sum(d.rows), 0)::bigint FROM reconciliation_fileday d
+WHERE d.profile_id = %(profile)s AND d.file_id = ANY(%(files)s)
+  AND d.day BETWEEN %(first)s AND %(last)s
+"""
 
 
 def uncounted(scope: Scope, *, behind: int) -> list[int]:
@@ -104,6 +110,19 @@ def late_files(scope: Scope, terms: Terms) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(statement, scope.values)
         return sorted(file_id for (file_id,) in cursor.fetchall())
+
+
+def rows_of_period(scope: Scope, terms: Terms) -> int | None:
+    """Return how many rows the run's files brought of its period, once all are counted.
+
+    None if its days may not be those that files are counted by.
+    """
+    if not is_of_whole_days(terms, scope.starts, scope.ends):
+        return None
+    first, last = days_of(terms, scope.starts, scope.ends)
+    with connection.cursor() as cursor:
+        cursor.execute(_HELD, scope.values | {"first": first, "last": last})
+        return int(cursor.fetchone()[0])
 
 
 def forget(profile_id: int) -> None:

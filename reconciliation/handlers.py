@@ -129,7 +129,7 @@ class _Work:
         keys = progress.pieces[progress.place]
         if not self.run.is_dry:
             carry(self.scope, self.terms, keys)
-        counted = self._opened(keys)
+        counted = Counted() if self._is_empty(progress) else self._opened(keys)
         keep_standing(self.scope, self.terms, keys, is_dry=self.run.is_dry)
         if keys != KEYLESS:
             apply_rules(self.scope, self.terms, places=self.leading, keys=keys)
@@ -138,11 +138,17 @@ class _Work:
         ).paid(counted.plain_amount)
         return self._next(after, Phase.MATCHING)
 
+    def _is_empty(self, progress: Progress) -> bool:
+        """Return whether all rows of the period have been seen elsewhere."""
+        if progress.pieces[progress.place] not in progress.beside or self.run.is_dry:
+            return False
+        seen = progress.counts.get("rows", 0)
+        return counting.rows_of_period(self.scope, self.terms) == seen
+
     def _opened(self, keys: Range) -> Counted:
         is_fresh = self._is_of_changes
         if keys == KEYLESS:
-            rows = open_without_key(self.scope, self.terms, is_fresh=is_fresh)
-            return Counted(rows=rows, opened=rows)
+            return open_without_key(self.scope, self.terms, is_fresh=is_fresh)
         if is_fresh:
             return open_fresh(self.scope, self.terms, keys)
         return open_range(self.scope, self.terms, keys)

@@ -64,6 +64,12 @@ _OF_THE_PERIOD: Final = f"""
       AND t.{{key}} IN (SELECT t.{{key}} FROM fintech_transactions t
                       WHERE {IN_SCOPE} AND {{within}} AND {_IS_HERE})
 """  # noqa: S608 - constants
+# Where references lie in order, one look at them is what comes of them, in that order.
+_IN_ORDER: Final = f"""
+    {_ROW} WHERE {IN_SCOPE} AND {{within}}
+      AND t.txn_timestamp >= %(reach_from)s AND t.txn_timestamp < %(reach_to)s
+    ORDER BY t.{{key}}
+"""
 _FRESH: Final = """
     t.file_id = ANY(%(fresh)s) AND t.txn_timestamp >= %(since)s
     AND t.txn_timestamp < %(until)s
@@ -141,7 +147,7 @@ FROM told
 _OPEN_ALL: Final = f"""
 {_TOLD}
 {OPEN} JOIN told ON told.key = t.{{key}}
-WHERE NOT told.is_plain AND {IN_SCOPE}
+WHERE NOT told.is_plain AND {IN_SCOPE} AND {{looked_up}}
 {UNLESS_OPEN}
 """
 #: More are not taken to this side and back: then all is worked out once more.
@@ -192,16 +198,29 @@ SET LOCAL enable_indexscan = off; SET LOCAL enable_seqscan = off;
 SET LOCAL enable_nestloop = off; SET LOCAL enable_sort = off;
 SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL work_mem = '4MB'
 """
+#: For the pass over references in order: rows are read along their index, next to each
+#: other in the table too, and need neither a hash nor to be sorted.
+_ALONG_INDEX: Final = """
+SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
+SET LOCAL enable_nestloop = off; SET LOCAL enable_hashagg = off;
+SET LOCAL random_page_cost = 0; SET LOCAL seq_page_cost = 0;
+SET LOCAL max_parallel_workers_per_gather = 0
+"""
 _AS_EVER: Final = """
 SET LOCAL enable_indexscan = DEFAULT; SET LOCAL enable_seqscan = DEFAULT;
 SET LOCAL enable_nestloop = DEFAULT; SET LOCAL enable_sort = DEFAULT;
+SET LOCAL enable_bitmapscan = DEFAULT; SET LOCAL enable_hashagg = DEFAULT;
+SET LOCAL random_page_cost = DEFAULT; SET LOCAL seq_page_cost = DEFAULT;
 SET LOCAL max_parallel_workers_per_gather = DEFAULT; SET LOCAL work_mem = DEFAULT
 """
 _WITHOUT_KEY: Final = f"""
-{OPEN}
-WHERE {IN_SCOPE} AND t.{{key}} IS NULL AND ({{which}})
-{UNLESS_OPEN}
-"""
+WITH opened AS (
+    {OPEN}
+    WHERE {IN_SCOPE} AND t.{{key}} IS NULL AND ({{which}})
+    {UNLESS_OPEN} RETURNING at
+)
+SELECT count(*) FILTER (WHERE {{is_counted}}), count(*) FROM opened
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +238,8 @@ class Counted:
 
 def open_range(scope: Scope, terms: Terms, keys: Range) -> Counted:
     """Write the open rows of a range of the period's references; counts all rows."""
-    return _pass(scope, terms, keys, _OF_THE_PERIOD, _IS_HERE, {})
+    rows = _IN_ORDER if keys.is_in_order else _OF_THE_PERIOD
+    return _pass(scope, terms, keys, rows, _IS_HERE, {})
 
 
 def open_fresh(
@@ -236,19 +256,24 @@ def open_fresh(
     return _pass(scope, terms, keys, rows, _IS_LATE, {"fresh": list(files)})
 
 
-def open_without_key(scope: Scope, terms: Terms, *, is_fresh: bool) -> int:
+def open_without_key(scope: Scope, terms: Terms, *, is_fresh: bool) -> Counted:
     """Write down the rows without a reference: of the period, or of new files.
 
-    Returns how many.
+    Counts those; what new files brought of other days is written down as well.
     """
-    which = _FRESH if is_fresh else _IS_HERE
-    if not is_fresh and scope.since is not None:
-        which = f"{_IS_HERE} OR {_FRESH}"
+    which, is_counted = _FRESH, "true"
+    if not is_fresh:
+        which, is_counted = _IS_HERE, _IS_HERE.replace("t.txn_timestamp", "opened.at")
+        if scope.since is not None:
+            which = f"{_IS_HERE} OR {_FRESH}"
     values = values_for(scope, terms)
-    statement = _WITHOUT_KEY.format(key=terms.primary.value, which=which)
+    statement = _WITHOUT_KEY.format(
+        key=terms.primary.value, which=which, is_counted=is_counted
+    )
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
-        return int(cursor.rowcount)
+        rows, opened = cursor.fetchone()
+    return Counted(rows=rows, opened=opened)
 
 
 def values_for(scope: Scope, terms: Terms) -> dict[str, Any]:
@@ -317,11 +342,13 @@ def _pass(
         "days": days_between(day_of("our_at"), day_of("their_at"), rule),
         "matched": keys.holds("r.key"),
         "opened": keys.holds("o.key"),
+        # Along the index, or all history would be read; else it is no help.
+        "looked_up": keys.holds(f"t.{key}") if keys.is_in_order else "true",
     }
     opened = 0
     with connection.cursor() as cursor:
         if rows is not _LOOKED_UP_FRESH:
-            cursor.execute(_IN_BULK)
+            cursor.execute(_ALONG_INDEX if keys.is_in_order else _IN_BULK)
         cursor.execute(_COUNT.format(**pieces), values)
         looked_at, plain, amount, others, found = cursor.fetchone()
         if others > values["most_keys"]:

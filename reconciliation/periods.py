@@ -24,3 +24,13 @@ def _begin(terms: Terms, day: date) -> datetime:
 def days_of(terms: Terms, starts_at: datetime, ends_at: datetime) -> tuple[date, date]:
     """Return the first and the last day of a period."""
     return terms.day(starts_at), terms.day(ends_at - timedelta(microseconds=1))
+
+
+def is_of_whole_days(terms: Terms, starts_at: datetime, ends_at: datetime) -> bool:
+    """Return whether it is whole days, and no clock changes in or around them."""
+    first, last = days_of(terms, starts_at, ends_at)
+    if period_of(terms, first, last) != (starts_at, ends_at):
+        return False
+    around = range(-1, (last - first).days + 3)
+    moments = (starts_at + number * _DAY for number in around)
+    return len({at.astimezone(terms.zone).utcoffset() for at in moments}) == 1

@@ -39,8 +39,24 @@ class Progress:
 
     @property
     def pieces(self) -> tuple[Range, ...]:
-        """Return the ranges, and behind them what has no reference."""
-        return (*self.ranges, KEYLESS)
+        """Return the ranges, and behind them what has no reference.
+
+        What is beside ranges in order comes last of all: by then it may be known that
+        nothing is there.
+        """
+        return (*(self.ordered or self.ranges), KEYLESS, *self.beside)
+
+    @property
+    def ordered(self) -> tuple[Range, ...]:
+        """Return the ranges whose rows lie in order."""
+        return tuple(keys for keys in self.ranges if keys.is_in_order)
+
+    @property
+    def beside(self) -> tuple[Range, ...]:
+        """Return what is beside the ranges in order."""
+        if not self.ordered:
+            return ()
+        return tuple(keys for keys in self.ranges if not keys.is_in_order)
 
     def at(self, phase: Phase, place: int = 0) -> Self:
         """Return the beginning of a phase."""
@@ -65,7 +81,10 @@ class Progress:
             run_id=state["run_id"],
             phase=Phase(state["phase"]),
             place=state["place"],
-            ranges=tuple(Range(*bounds) for bounds in state["ranges"]),
+            ranges=tuple(
+                Range(after, upto, is_in_order=any(order))
+                for after, upto, *order in state["ranges"]
+            ),
             counts=state["counts"],
             plain_amount=state["plain_amount"],
         )
@@ -76,7 +95,9 @@ class Progress:
             "run_id": self.run_id,
             "phase": self.phase.value,
             "place": self.place,
-            "ranges": [[keys.after, keys.upto] for keys in self.ranges],
+            "ranges": [
+                [keys.after, keys.upto, keys.is_in_order] for keys in self.ranges
+            ],
             "counts": dict(self.counts),
             "plain_amount": self.plain_amount,
         }

@@ -21,6 +21,8 @@ class Range:
     after: str | None = None
     upto: str | None = None
     is_keyless: bool = False
+    #: Its rows lie in the table in the order of their references, more or less.
+    is_in_order: bool = False
 
     def holds(self, column: str) -> str:
         """Return the condition that a column's value is in here."""

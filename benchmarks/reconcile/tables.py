@@ -30,10 +30,12 @@ SELECT %(tenant)s, %(source)s, %(file)s,
        TIMESTAMPTZ '2026-01-15 00:00+05:30' + n %% 86000 * interval '1 second',
        jsonb_build_object('txn_id', n, 'remarks', repeat('x', 120), 'payer', 'a@b'),
        decode(md5(n::text), 'hex')
-FROM (SELECT (n::bigint * 7919 + 104729) %% %(rows)s AS n
-      FROM generate_series(0, %(rows)s - 1) AS n) AS shuffled
+FROM (SELECT {order} AS n FROM generate_series(0, %(rows)s - 1) AS n) AS ordered
 WHERE {where}
 """
+#: As files come whose references are numbers of a series, and as they come otherwise.
+_IN_ORDER: Final = "n::bigint"
+_SHUFFLED: Final = "(n::bigint * 7919 + 104729) %% %(rows)s"
 #: What the loader adds up and notes of a file.
 _ADD_UP: Final = """
 UPDATE ingestion_ingestedfile f
@@ -54,19 +56,21 @@ _REFERENCE: Final = "lpad(n::text, 12, '0')"
 _AMOUNT: Final = "(n %% 100000 + 100) / 100.0"
 
 
-def fill(rows: int) -> dict[str, int]:
+def fill(rows: int, *, is_shuffled: bool = False) -> dict[str, int]:
     """Write so many rows of our side, and theirs; returns how many differ, by kind."""
-    _insert(rows, "LEDGER", where="n %% 100 <> 1")
+    order = _SHUFFLED if is_shuffled else _IN_ORDER
+    _insert(rows, "LEDGER", where="n %% 100 <> 1", order=order)
     _insert(
         rows,
         "UPI",
         where="n %% 100 <> 2",
+        order=order,
         # No reference, but account, amount and time agree.
         reference=f"CASE WHEN n %% 100 = 3 THEN NULL ELSE {_REFERENCE} END",
         amount=f"{_AMOUNT} + CASE WHEN n %% 200 = 4 THEN 7 ELSE 0 END",
         status="CASE WHEN n %% 200 = 5 THEN 'FAILED' ELSE 'SUCCESS' END",
     )
-    _insert(rows, "UPI", where="n %% 200 = 6", suffix=":again")
+    _insert(rows, "UPI", where="n %% 200 = 6", suffix=":again", order=order)
     each = {"missing_internal": 100, "missing_external": 100, "amount": 200}
     each |= {"status": 200, "duplicate": 200}
     return {kind: rows // every for kind, every in each.items()}
@@ -135,6 +139,7 @@ def _insert(rows: int, source: str, *, where: str, **other: str) -> None:
     # Of one account there are about as many, however many rows.
     values["accounts"] = max(1, rows // _OF_AN_ACCOUNT)
     pieces = {"reference": _REFERENCE, "amount": _AMOUNT, "status": "'SUCCESS'"}
+    pieces["order"] = _IN_ORDER
     with all_tenants(reason="benchmark"), connection.cursor() as cursor:
         cursor.execute(_FILL.format(where=where, **{**pieces, **other}), values)
         cursor.execute(_ADD_UP, values)
