@@ -76,11 +76,16 @@ def told(tenant: str, names: Sequence[tuple[int, Any]]) -> set[tuple[Any, ...]]:
         }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def small_ranges() -> Iterator[None]:
+@pytest.fixture(autouse=True, scope="module", params=["by time", "in order"])
+def small_ranges(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("ROWS_OF_A_RANGE", "ROWS_LOOKED_UP"):
             patch.setattr(ranges, name, 2)
+        if request.param == "in order":
+            patch.setattr(ranges, "ROWS_IN_ORDER", 1)
+            patch.setattr(ranges, "_REACH", 0)
+            # Where rows come to lie depends on what other tests left.
+            patch.setattr(ranges, "_is_in_order", lambda *_: True)
         yield
 
 

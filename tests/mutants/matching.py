@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 _PINNED: Final = "tests/integration/test_reconcile_pinned.py::"
 _AGAIN: Final = "tests/integration/test_reconcile_again.py::"
+_IN_ORDER: Final = "tests/integration/test_reconcile_in_order.py::"
 _DAYS: Final = "tests/integration/test_file_days.py::"
 _SPANS: Final = "tests/unit/test_findings.py::"
 
@@ -166,5 +167,24 @@ MUTANTS: Final = (
         'return EVER if data["totals"] else None',
         "return None",
         (_SPANS + "test_a_span_that_was_not_noted_is_not_known",),
+    ),
+    Mutant(
+        92,
+        "references beside a sample taken for none",
+        "reconciliation/handlers.py",
+        "return counting.rows_of_period(self.scope, self.terms) == seen",
+        "return seen > 0",
+        (_IN_ORDER + "test_rows_that_no_sample_showed_are_found_beside",),
+    ),
+    Mutant(
+        93,
+        "rows of other days counted as seen of the period",
+        "reconciliation/opening.py",
+        '_IS_HERE, _IS_HERE.replace("t.txn_timestamp", "opened.at")',
+        '_IS_HERE, "true"',
+        (
+            _IN_ORDER
+            + "test_late_rows_without_a_reference_do_not_stand_for_rows_unseen",
+        ),
     ),
 )
