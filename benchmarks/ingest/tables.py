@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -116,9 +117,13 @@ def server_cpu() -> float:
         if server is None:
             return 0.0
         ended = server.cpu_times()
-        own = [p.cpu_times() for p in (server, *server.children())]
     except psutil.Error:
         return 0.0
+    own = [ended]
+    for process in server.children():
+        # What ends meanwhile is counted with those that ended, the next time.
+        with suppress(psutil.NoSuchProcess):
+            own.append(process.cpu_times())
     return float(
         ended.children_user
         + ended.children_system

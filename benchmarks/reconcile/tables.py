@@ -138,8 +138,8 @@ def _insert(rows: int, source: str, *, where: str, **other: str) -> None:
     values |= {"rows": rows, "suffix": other.pop("suffix", "")}
     # Of one account there are about as many, however many rows.
     values["accounts"] = max(1, rows // _OF_AN_ACCOUNT)
-    pieces = {"reference": _REFERENCE, "amount": _AMOUNT, "status": "'SUCCESS'"}
-    pieces["order"] = _IN_ORDER
+    pieces = {"order": _IN_ORDER, "reference": _REFERENCE, "amount": _AMOUNT}
+    pieces |= {"status": "'SUCCESS'", **other}
     with all_tenants(reason="benchmark"), connection.cursor() as cursor:
-        cursor.execute(_FILL.format(where=where, **{**pieces, **other}), values)
+        cursor.execute(_FILL.format(where=where, **pieces), values)
         cursor.execute(_ADD_UP, values)
