@@ -63,9 +63,9 @@ class Producer:
         body = {"tenant_id": self.tenant, **payload}
         self.job_ids.append(self.call(f"/enqueue/{kind}", body)["id"])
 
-    def jobs(self) -> list[Any]:
-        """Return this run's jobs in the order they were enqueued."""
-        found = self.call(f"/jobs?limit={len(self.job_ids)}")["results"]
+    def jobs(self, newest: int | None = None) -> list[Any]:
+        """Return this run's jobs, or its newest, in the order they were enqueued."""
+        found = self.call(f"/jobs?limit={newest or len(self.job_ids)}")["results"]
         return sorted(found, key=lambda job: job["id"])
 
 
@@ -117,15 +117,20 @@ def enqueue(producers: Sequence[Producer], paths: Sequence[str]) -> None:
 
 
 def watch(
-    producers: Sequence[Producer], show: Callable[[str], None], *, seconds: float = 120
+    producers: Sequence[Producer],
+    show: Callable[[str], None],
+    *,
+    newest: int | None = None,
+    seconds: float = 120,
 ) -> dict[str, list[Any]]:
     """Show progress until every job is final; returns the jobs of each tenant.
 
-    What has not changed is not shown again: a log would have a line for each look.
+    With `newest`, only so many jobs of each tenant are looked at. What has not changed
+    is not shown again: a log would have a line for each look.
     """
     deadline, shown = time.monotonic() + seconds, ""
     while True:
-        jobs = {producer.tenant: producer.jobs() for producer in producers}
+        jobs = {producer.tenant: producer.jobs(newest) for producer in producers}
         text = "   ".join(_progress(tenant, own) for tenant, own in jobs.items())
         if text != shown:
             show(text)
@@ -139,8 +144,9 @@ def watch(
 
 def _progress(tenant: str, jobs: Sequence[Any]) -> str:
     done = sum(_share_done(job) for job in jobs) / len(jobs)
-    bar = "#" * round(done * 12)
-    return f"{tenant:<9}[{bar:<12}] {done:4.0%}"
+    # Three of them fit into a line of 80: what wraps is not written over.
+    bar = "#" * round(done * 8)
+    return f"{tenant:<9}[{bar:<8}] {done:4.0%}"
 
 
 def _share_done(job: Any) -> float:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -77,9 +77,9 @@ class Command(BaseCommand):
         paths = demo.upload(producers, samples, seed=demo.new_seed())
         self._say(f"{len(paths)} files each are stored; enqueueing them over HTTP …")
         demo.enqueue(producers, paths)
-        jobs = demo.watch(producers, self._progress)
+        jobs = self._watch(producers)
         given = demo_table.shares(weights, jobs)
-        self._say("\n")
+        self._say("")
         for line in demo_table.table(paths, jobs, given):
             self._say(line)
         self._say(
@@ -98,8 +98,8 @@ class Command(BaseCommand):
         (producer,) = demo.prepare(wanted, now=timezone.now(), base_url=base_url)
         self._say(f"\nA good and a bad file of each source, for {producer.tenant}:")
         pairs = demo_sources.enqueue(producer, samples)
-        jobs = demo.watch([producer], self._progress)[producer.tenant]
-        self._say("\n")
+        jobs = self._watch([producer], "loading   ")[producer.tenant]
+        self._say("")
         for line in demo_sources.table(producer, pairs, jobs):
             self._say(line)
 
@@ -109,22 +109,25 @@ class Command(BaseCommand):
         name = demo_reconciliation.PROFILE
         self._say(f"\nA day of {producer.tenant}'s ledger against UPI, {name!r}:")
         demo_reconciliation.load(producer, samples)
-        demo.watch([producer], self._progress)
+        self._watch([producer], "loading   ")
         demo_reconciliation.prepare(producer.tenant, now=now)
-        run = self._job_of(producer, demo_reconciliation.compare)
-        report = self._job_of(producer, demo_reconciliation.list_mismatches)
+        run = self._job_of(producer, "comparing ", demo_reconciliation.compare)
+        listing = demo_reconciliation.list_mismatches
+        report = self._job_of(producer, "reporting ", listing)
         listed = producer.text(report["links"]["report"])
-        self._say("\n")
+        self._say("")
         for line in demo_reconciliation.summary(run, listed):
             self._say(line)
         self._say("")
         for line in demo_reconciliation.links(base_url, run):
             self._say(line)
 
-    def _job_of(self, producer: Producer, order: Callable[[Producer], None]) -> Any:
+    def _job_of(
+        self, producer: Producer, what: str, order: Callable[[Producer], None]
+    ) -> Any:
         """Order one job, and return it once it has ended."""
         order(producer)
-        job = demo.watch([producer], self._progress)[producer.tenant][-1]
+        (job,) = self._watch([producer], what, newest=1)[producer.tenant]
         if job["state"] != "succeeded":
             raise CommandError(f"The {job['kind']} job ended {job['state']}.")
         return job
@@ -135,6 +138,19 @@ class Command(BaseCommand):
         # Not the whole URL: it may hold the store's secret.
         root = url.path if url.scheme == "file" else f"s3://{url.hostname}"
         return f"{root.rstrip('/')}/{key}"
+
+    def _watch(
+        self, producers: Sequence[Producer], what: str = "", **options: Any
+    ) -> dict[str, list[Any]]:
+        """Show how far the jobs are until all have ended, on a line of their own."""
+
+        def show(bars: str) -> None:
+            self._progress(what + bars)
+
+        jobs = demo.watch(producers, show, **options)
+        if self.stdout.isatty():
+            self._say("")
+        return jobs
 
     def _progress(self, text: str) -> None:
         is_terminal = self.stdout.isatty()
