@@ -24,7 +24,7 @@ from jobs import fencing, handlers, ledger
 from jobs.handlers import Checkpoint
 from jobs.models import Job
 from jobs.statements import bound_pauses
-from reconciliation import report_handlers
+from reconciliation import ranges, report_handlers
 from tenants.acting import acting
 from tenants.scoping import tenant_scope
 from tests import totals_source
@@ -207,6 +207,25 @@ def test_the_threads_of_the_loaders_are_struck_too(name: str):
         ("loader1_0", "sql"),
         ("loader1_0", "line"),
     } <= threads
+
+
+@pytest.fixture
+def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many small ranges of references, read along their index."""
+    monkeypatch.setattr(ranges, "ROWS_IN_ORDER", 4)
+    monkeypatch.setattr(ranges, "_is_in_order", lambda *_: True)
+
+
+@pytest.mark.usefixtures("in_order")
+@pytest.mark.parametrize("fault", Fault)
+def test_a_run_over_references_in_order_struck_at_any_point_leaves_no_trace(
+    fault: Fault, capsys: Capture
+):
+    scene = ATTEMPTS["settled at once"]
+    enumeration = Enumeration("reconcile", "in order", scene, fault)
+    few = None if IS_LONG else 5
+    report = enumeration.run(enumeration.some(calls=few, lines=few))
+    check(enumeration, report, capsys)
 
 
 @pytest.mark.parametrize("scene", STEPS)

@@ -12,6 +12,7 @@ from reconciliation.scope import Range
 from tenants.scoping import all_tenants
 from tests.arrange import make_tenant
 from tests.integration.two_sides import (
+    ENDS,
     STARTS,
     Row,
     arrive,
@@ -143,3 +144,26 @@ def test_references_that_start_again_every_day_are_read_by_time(opened: Opened):
     arrive(*pairs(range(10, 20)))
     drive()
     assert {keys.is_in_order for keys in opened} == {False}
+
+
+@pytest.mark.parametrize("is_in_order", [True, False], ids=["in order", "by time"])
+def test_each_moment_is_of_one_period(
+    is_in_order: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ranges, "_is_in_order", lambda *_: is_in_order)
+    moment = timedelta(microseconds=1)
+    moments = {
+        "before": STARTS - moment,
+        "first": STARTS,
+        "last": ENDS - moment,
+        "behind": ENDS,
+    }
+    arrive(*pairs(range(10, 20)))
+    for reference, at in moments.items():
+        arrive(ours(reference, at=at), ours(None, at=at))
+    drive()
+    assert [key for _, key in found()] == ["first", "last", None, None]
+    assert runs()[0].counts["rows"] == 24
+    drive(starts=ENDS, ends=ENDS + timedelta(days=1))
+    assert [key for _, key in found()] == ["behind", "first", "last", *[None] * 3]
+    assert runs()[1].counts["rows"] == 2
