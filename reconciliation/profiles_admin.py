@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.db.models import Count, OuterRef, QuerySet, Subquery
@@ -17,6 +17,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from jobs.models import Job
 from jobs.switches import NotAcceptingError
 from reconciliation.models import Match, Profile, Reconciliation, Run, Schedule
+from reconciliation.old_terms_admin import tell_of_old_days
 from reconciliation.orders import run_order
 from reconciliation.profile_forms_admin import PeriodForm, ProfileForm
 from reconciliation.rules_admin import RuleInline
@@ -34,6 +35,9 @@ from tenants.adminkit import (
     subtle,
 )
 from tenants.wording import age
+
+#: Inputs that change nothing of what a run finds.
+_NO_TERMS: Final = frozenset({"name", "needs_approval"})
 
 
 @admin.register(Profile)
@@ -107,6 +111,15 @@ class ProfileAdmin(ModelAdmin):
         formset.save(commit=False)  # the history tells what was added and changed
         if formset.has_changed():
             formset.rewrite()
+
+    def save_related(
+        self, request: HttpRequest, form: Any, formsets: Any, change: bool
+    ) -> None:
+        """Tell of what stands by the terms as they were, once all are written."""
+        super().save_related(request, form, formsets, change)
+        changed = {*form.changed_data} - _NO_TERMS
+        if change and (changed or any(each.has_changed() for each in formsets)):
+            tell_of_old_days(self, request, form.instance)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Count what keeps a profile, instead of listing it: it may be very much."""

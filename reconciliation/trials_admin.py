@@ -21,6 +21,7 @@ from jobs.switches import NotAcceptingError
 from reconciliation.matching import Rule
 from reconciliation.measures import Counts, compared, match_rate, percent_text
 from reconciliation.models import MatchRule, Profile, Run
+from reconciliation.old_terms_admin import tell_of_old_days
 from reconciliation.orders import RECONCILE, run_order
 from reconciliation.periods import days_of
 from reconciliation.profile_forms_admin import period_checked
@@ -318,4 +319,5 @@ def _save(
     rows = Profile.objects.filter(pk=profile.pk)
     log_change(request, rows, f"Saved the rules that job {job.pk} tried.")
     screen.message_user(request, "The rules are saved.", messages.SUCCESS)
+    tell_of_old_days(screen, request, profile)
     return HttpResponseRedirect(change_url(profile, profile.pk))

@@ -23,7 +23,7 @@ from tenants.scoping import all_tenants
 from tests.arrange import make_admin, make_tenant
 from tests.integration.forms import form_of
 from tests.integration.stuck_kinds import nothing
-from tests.reconciled import DAY, STARTS, make_profile, make_run
+from tests.reconciled import DAY, STARTS, make_mismatch, make_profile, make_run
 
 pytestmark = pytest.mark.django_db
 
@@ -418,6 +418,25 @@ def test_the_rules_of_a_trial_are_saved(browser: Client):
     assert "The rules are saved." in answer.content.decode()
     assert rules() == [Rule(amount=Decimal(5), days=2)]
     assert str(job.pk) in LogEntry.objects.get().change_message
+
+
+def test_who_changes_terms_hears_which_days_stand_by_the_old_ones(browser: Client):
+    profile = make_profile("t1", rules=3)
+    for days, state in ((0, "open"), (2, "assigned"), (5, "resolved")):
+        day = DAY + timedelta(days=days)
+        make_mismatch(profile, day=day, state=state, internal_id=1 + days)
+    told = f"2 mismatches are open by the terms as they were, of {DAY} to "
+
+    job = order_trial(browser, profile, WIDER)
+    assert told in browser.post(tried_url(profile, job), follow=True).content.decode()
+    for change, is_told in (
+        ({"name": "UPI again"}, False),
+        ({"closes_up_to": "1"}, True),
+        ({"rules-0-days": "7"}, True),
+    ):
+        form = form_of(browser.get(url_of(profile)).content.decode()) | change
+        answer = browser.post(url_of(profile), form, follow=True)
+        assert (told in answer.content.decode()) is is_told, change
 
 
 def test_rules_that_do_not_fit_the_profile_any_more_are_not_saved(browser: Client):
