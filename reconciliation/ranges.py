@@ -64,15 +64,11 @@ SELECT count(*) FILTER (WHERE NOT is_here), count(*) FILTER (WHERE is_here), (
         SELECT abs(corr(page, place)) AS c FROM placed GROUP BY source) AS each)
 FROM sampled
 """
-_BEFORE: Final = """
+#: Far enough before the least reference of a sample, or behind the greatest.
+_BEYOND: Final = """
 SELECT t.{key} FROM fintech_transactions t
-WHERE t.tenant_id = %(tenant)s AND t.{key} < %(least)s
-ORDER BY t.{key} DESC OFFSET %(reach)s LIMIT 1
-"""
-_BEHIND: Final = """
-SELECT t.{key} FROM fintech_transactions t
-WHERE t.tenant_id = %(tenant)s AND t.{key} > %(most)s
-ORDER BY t.{key} OFFSET %(reach)s LIMIT 1
+WHERE t.tenant_id = %(tenant)s AND t.{key} {beyond}
+ORDER BY t.{key} {way} OFFSET %(reach)s LIMIT 1
 """
 _CHANGES: Final = f"""
 SELECT count(*), percentile_disc(%(cuts)s::float[]) WITHIN GROUP (ORDER BY key) FROM (
@@ -131,8 +127,9 @@ def _in_order(
     values |= {"least": cuts[0], "most": cuts[-1]}
     ends = []
     with connection.cursor() as cursor:
-        for statement in (_BEFORE, _BEHIND):
-            cursor.execute(statement.format(key=terms.primary.value), values)
+        for beyond, way in (("< %(least)s", "DESC"), ("> %(most)s", "ASC")):
+            statement = _BEYOND.format(key=terms.primary.value, beyond=beyond, way=way)
+            cursor.execute(statement, values)
             ends.append((cursor.fetchone() or (None,))[0])
     first, last = ends
     inner = _inner(cuts[1:-1], wanted)
