@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 _PINNED: Final = "tests/integration/test_reconcile_pinned.py::"
 _AGAIN: Final = "tests/integration/test_reconcile_again.py::"
 _IN_ORDER: Final = "tests/integration/test_reconcile_in_order.py::"
+_PLANS: Final = "tests/integration/test_reconcile_plans.py::"
 _DAYS: Final = "tests/integration/test_file_days.py::"
 _SPANS: Final = "tests/unit/test_findings.py::"
 
@@ -185,6 +186,28 @@ MUTANTS: Final = (
         (
             _IN_ORDER
             + "test_late_rows_without_a_reference_do_not_stand_for_rows_unseen",
+        ),
+    ),
+    Mutant(
+        94,
+        "open references asked for one by one",
+        "reconciliation/opening.py",
+        "AND kept.key IS NULL AS is_plain\n",
+        "AND kept.key IS NULL AND NOT EXISTS (\n"
+        "                   SELECT 1 FROM reconciliation_openrow o\n"
+        "                   WHERE o.run_id = %(holder)s AND o.key = grouped.key\n"
+        "               ) AS is_plain\n",
+        (_PLANS + "test_references_that_are_kept_are_joined_set_by_set[in order]",),
+    ),
+    Mutant(
+        95,
+        "end of a period taken for a moment of it",
+        "reconciliation/opening.py",
+        't.txn_timestamp >= %(starts)s AND t.txn_timestamp < %(ends)s"\n',
+        't.txn_timestamp >= %(starts)s AND t.txn_timestamp <= %(ends)s"\n',
+        (
+            _IN_ORDER + "test_each_moment_is_of_one_period[in order]",
+            _IN_ORDER + "test_each_moment_is_of_one_period[by time]",
         ),
     ),
 )
