@@ -118,6 +118,16 @@ def test_late_rows_are_looked_at_though_an_older_day_was_run_in_between():
     }
 
 
+def test_rows_without_a_reference_count_whenever_they_were_opened():
+    profile = make_profile({}, BY_ACCOUNT)
+    arrive(ours("R1"), theirs("R1"), ours(None), theirs(None))
+    arrive(ours("R2", account="A"), theirs(None, account="A"))
+    assert drive()["rows"] == 6
+    # By now questions and matches open them before their turn.
+    set_rules(profile, {"days": 2}, BY_ACCOUNT)
+    assert drive()["rows"] == 6
+
+
 def test_faults_of_days_before_the_first_run_are_told_by_the_run_of_those_days():
     make_profile()
     drive(**period(5))
