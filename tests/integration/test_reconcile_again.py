@@ -118,6 +118,30 @@ def test_late_rows_are_looked_at_though_an_older_day_was_run_in_between():
     }
 
 
+@pytest.mark.parametrize("apart", [-timedelta(hours=7), timedelta(hours=19)])
+def test_an_answer_of_a_day_that_no_run_has_told_of_closes_its_question(
+    apart: timedelta,
+):
+    make_profile()
+    arrive(ours("R1"))
+    drive()
+    assert kinds() == {"missing_external": "open"}
+    arrive(theirs("R1", at=STARTS + timedelta(hours=6) + apart))
+    assert drive()["mode"] == "changes"
+    assert kinds() == {"missing_external": "closed"}
+
+
+def test_an_answer_closes_what_a_run_of_another_day_told_before_it_failed():
+    make_profile()
+    arrive(ours("R1", at=STARTS + 5 * DAY))
+    drive()
+    drive(**period(5), dies_at="keeping")
+    assert kinds() == {"missing_external": "open"}
+    arrive(theirs("R1", at=STARTS + 5 * DAY))
+    assert drive()["mode"] == "changes"
+    assert kinds() == {"missing_external": "closed"}
+
+
 def test_rows_without_a_reference_count_whenever_they_were_opened():
     profile = make_profile({}, BY_ACCOUNT)
     arrive(ours("R1"), theirs("R1"), ours(None), theirs(None))
