@@ -136,6 +136,7 @@ def form_errors(answer: Any) -> dict[str, Any]:
         ({"external_sources": ["T2BANK"]}, "external_sources", "no source T2BANK"),
         ({"external_sources": ["SWFT"]}, "external_sources", "valid choice"),
         ({"time_zone": "Asia/Bombay"}, "time_zone", "valid choice"),
+        ({"cutoff": "18:00:30"}, "cutoff", "Hours and minutes only"),
         ({"fee_percent": "101"}, "fee_percent", "At most 100"),
         ({"fee_fixed": "-1"}, "fee_fixed", "Not below zero"),
         ({"closes_up_to": "-1"}, "closes_up_to", "Not below zero"),
