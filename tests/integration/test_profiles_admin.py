@@ -382,7 +382,7 @@ def test_what_a_trial_counted_stands_beside_the_last_run(browser: Client):
     assert "hx-get" in waiting
     assert "comparison" not in waiting
 
-    counts = before.counts | {"matched": {"1": 20}, "mismatches": {"amount": 1}}
+    counts = before.counts | {"unmatched": 20, "mismatches": {"amount": 1}}
     make_run(profile, is_dry=True, job=job, counts=counts)
     page = browser.get(tried_url(profile, job))
 

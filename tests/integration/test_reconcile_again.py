@@ -7,6 +7,7 @@ import pytest
 
 from ingestion.models import FileFault, IngestedFile, Transaction
 from reconciliation import pairing, ranges
+from reconciliation.measures import match_rate
 from reconciliation.models import FileDay, Match, MismatchEvent, Reconciliation, Run
 from tenants.scoping import all_tenants, tenant_scope
 from tests.arrange import make_tenant
@@ -150,6 +151,12 @@ def test_rows_without_a_reference_count_whenever_they_were_opened():
     # By now questions and matches open them before their turn.
     set_rules(profile, {"days": 2}, BY_ACCOUNT)
     assert drive()["rows"] == 6
+
+
+def test_an_answer_of_another_day_hides_no_row_that_does_not_match():
+    make_profile()
+    arrive(ours("R1"), ours("R2"), theirs("R1", at=ENDS + timedelta(hours=1)))
+    assert match_rate(drive()) == 0.5
 
 
 def test_faults_of_days_before_the_first_run_are_told_by_the_run_of_those_days():
