@@ -28,9 +28,10 @@ from reconciliation.fragments import (
 from reconciliation.matching import Key, Terms
 from reconciliation.scope import IN_SCOPE, Range, Scope
 
-_LONGEST_DAY: Final = timedelta(hours=25)
+#: Nowhere are clocks put forward or back by more than two hours.
+_LONGEST_DAY: Final = timedelta(hours=26)
 #: Two moments closer than that many days less this are as many days apart or fewer.
-_CLOCK_CHANGE: Final = timedelta(hours=1)
+_CLOCK_CHANGE: Final = timedelta(hours=2)
 
 #: Writes rows as open; the rows `t` are named behind it.
 _WRITE: Final = f"""
