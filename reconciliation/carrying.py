@@ -10,6 +10,7 @@ from typing import Final
 
 from django.db import connection
 
+from reconciliation.fragments import day_of
 from reconciliation.matching import Terms
 from reconciliation.opening import (
     OPEN,
@@ -40,18 +41,33 @@ _CARRIED: Final = """
       AND (m.state = 'suggested' OR m.decided_at >= (
           SELECT p.as_of FROM reconciliation_run p WHERE p.id = %(previous)s))
 """
-# Payments that have grown old, what a run that failed has touched, and what people have
-# decided since.
-_ASKED_AGAIN: Final = """
+# New files that brought rows of days of which no run has told.
+_WITH_OTHER_DAYS: Final = f"""
+    SELECT d.file_id FROM reconciliation_fileday d
+    WHERE d.profile_id = %(profile)s AND d.file_id = ANY(%(fresh)s)
+      AND (d.day <= {day_of("(%(since)s - interval '1 microsecond')")}
+           OR d.day >= {day_of("%(until)s")})
+"""  # noqa: S608 - constants
+# Payments that have grown old, what a run that failed has touched, what people have
+# decided since, and questions that such days answer, which nobody looks at else.
+_ASKED_AGAIN: Final = f"""
     SELECT o.key, o.transaction_id AS id FROM reconciliation_openrow o
-    WHERE o.run_id = %(holder)s AND {row} AND o.touched_by <> %(run)s
+    WHERE o.run_id = %(holder)s AND {{row}} AND o.touched_by <> %(run)s
       AND (o.match IS NULL AND o.status = 'PENDING' OR o.touched_by > %(previous)s)
     UNION ALL
     SELECT r.key, r.transaction_id
     FROM reconciliation_matchrow r JOIN reconciliation_match m ON m.id = r.match_id
-    WHERE r.profile_id = %(profile)s AND {match} AND m.decided_at >= (
+    WHERE r.profile_id = %(profile)s AND {{match}} AND m.decided_at >= (
         SELECT p.as_of FROM reconciliation_run p WHERE p.id = %(previous)s)
-"""
+    UNION ALL
+    SELECT r.key, unnest(ARRAY[r.internal_id, r.external_id])
+    FROM reconciliations r
+    WHERE r.profile_id = %(profile)s AND r.state IN ('open', 'assigned')
+      AND r.fault_id IS NULL AND {{mismatch}} AND r.key IN (
+        SELECT t.{{key}} FROM fintech_transactions t
+        WHERE {IN_SCOPE} AND t.file_id IN ({_WITH_OTHER_DAYS})
+          AND NOT (t.txn_timestamp >= %(since)s AND t.txn_timestamp < %(until)s))
+"""  # noqa: S608 - constants
 # What was asked is taken to this side and back, never joined: of a tenant that came
 # since the last ANALYZE PostgreSQL expects one row, and would look at each pair.
 _KEYS: Final = "SELECT array_agg(DISTINCT c.key)::text, count(*) FROM ({asked}) AS c"
@@ -115,6 +131,7 @@ def carry(scope: Scope, terms: Terms, keys: Range) -> int:
         mismatch=keys.holds("r.key"),
         row=keys.holds("o.key"),
         match=keys.holds("r.key"),
+        key=terms.primary.value,
     )
     form = _IDS if keys == KEYLESS else _KEYS
     values = values_for(scope, terms) | keys.bounds

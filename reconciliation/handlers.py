@@ -122,19 +122,20 @@ class _Work:
 
     def _open_late(self, progress: Progress) -> Progress:
         late = Range()
-        open_fresh(self.scope, self.terms, late, files=self._late_files())
-        return progress.at(Phase.OPENING)
+        counted = open_fresh(self.scope, self.terms, late, files=self._late_files())
+        return progress.plus(opened=counted.opened).at(Phase.OPENING)
 
     def _open(self, progress: Progress) -> Progress:
         keys = progress.pieces[progress.place]
-        if not self.run.is_dry:
-            carry(self.scope, self.terms, keys)
+        carried = 0 if self.run.is_dry else carry(self.scope, self.terms, keys)
         counted = Counted() if self._is_empty(progress) else self._opened(keys)
         keep_standing(self.scope, self.terms, keys, is_dry=self.run.is_dry)
         if keys != KEYLESS:
             apply_rules(self.scope, self.terms, places=self.leading, keys=keys)
         after = progress.plus(
-            rows=counted.rows, plain=counted.plain, opened=counted.opened
+            rows=counted.rows,
+            plain=counted.plain,
+            opened=carried + counted.opened,
         ).paid(counted.plain_amount)
         return self._next(after, Phase.MATCHING)
 

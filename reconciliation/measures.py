@@ -42,9 +42,17 @@ def percent_text(part: float | None) -> str:
 
 
 def matched_rows(counts: Counts) -> int:
-    """Return the rows of a run that match: two of each plain key, and by its rules."""
+    """Return the rows of a run's period that match.
+
+    Of what matches, rows may be of other days: those that do not are counted.
+    """
+    return max(0, _count(counts, "rows") - _count(counts, "unmatched"))
+
+
+def plain_rows(counts: Counts) -> int:
+    """Return the rows of a run's period that plainly match."""
     by_rules: Iterable[int] = counts.get("matched", {}).values()
-    return 2 * _count(counts, "plain") + sum(by_rules)
+    return max(0, matched_rows(counts) - sum(by_rules))
 
 
 def match_rate(counts: Counts) -> float | None:

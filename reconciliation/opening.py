@@ -28,9 +28,10 @@ from reconciliation.fragments import (
 from reconciliation.matching import Key, Terms
 from reconciliation.scope import IN_SCOPE, Range, Scope
 
-_LONGEST_DAY: Final = timedelta(hours=25)
+#: Nowhere are clocks put forward or back by more than two hours.
+_LONGEST_DAY: Final = timedelta(hours=26)
 #: Two moments closer than that many days less this are as many days apart or fewer.
-_CLOCK_CHANGE: Final = timedelta(hours=1)
+_CLOCK_CHANGE: Final = timedelta(hours=2)
 
 #: Writes rows as open; the rows `t` are named behind it.
 _WRITE: Final = f"""
@@ -213,13 +214,20 @@ SET LOCAL enable_bitmapscan = DEFAULT; SET LOCAL enable_hashagg = DEFAULT;
 SET LOCAL random_page_cost = DEFAULT; SET LOCAL seq_page_cost = DEFAULT;
 SET LOCAL max_parallel_workers_per_gather = DEFAULT; SET LOCAL work_mem = DEFAULT
 """
+# Some are open already, and count nevertheless: those of open questions, and those of
+# matches that stand.
 _WITHOUT_KEY: Final = f"""
-WITH opened AS (
-    {OPEN}
+WITH found AS MATERIALIZED (
+    SELECT t.tenant_id, t.id, t.txn_id, t.source, t.reference_id, t.source_txn_id,
+           t.account_id, t.amount, t.currency, t.direction, t.status, t.txn_timestamp,
+           {{is_counted}} AS is_counted
+    FROM fintech_transactions t
     WHERE {IN_SCOPE} AND t.{{key}} IS NULL AND ({{which}})
-    {UNLESS_OPEN} RETURNING at
+), opened AS (
+    {_WRITE} FROM found t
+    {UNLESS_OPEN} RETURNING 1
 )
-SELECT count(*) FILTER (WHERE {{is_counted}}), count(*) FROM opened
+SELECT count(*) FILTER (WHERE is_counted), (SELECT count(*) FROM opened) FROM found
 """  # noqa: S608 - constants
 
 
@@ -261,11 +269,9 @@ def open_without_key(scope: Scope, terms: Terms, *, is_fresh: bool) -> Counted:
 
     Counts those; what new files brought of other days is written down as well.
     """
-    which, is_counted = _FRESH, "true"
-    if not is_fresh:
-        which, is_counted = _IS_HERE, _IS_HERE.replace("t.txn_timestamp", "opened.at")
-        if scope.since is not None:
-            which = f"{_IS_HERE} OR {_FRESH}"
+    which = is_counted = _FRESH if is_fresh else _IS_HERE
+    if not is_fresh and scope.since is not None:
+        which = f"{_IS_HERE} OR {_FRESH}"
     values = values_for(scope, terms)
     statement = _WITHOUT_KEY.format(
         key=terms.primary.value, which=which, is_counted=is_counted

@@ -239,8 +239,9 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Match rate")
     def rate(self, run: Run) -> SafeString:
-        """Return the part of its rows that match."""
-        text = percent_text(match_rate(run.counts))
+        """Return the part of its rows that match, if it looked at all of its period."""
+        is_whole = run.mode == Run.Mode.FULL
+        text = percent_text(match_rate(run.counts) if is_whole else None)
         return format_html('<span class="dtq-nowrap">{}</span>', text)
 
     @admin.display(description="Mismatches")

@@ -178,6 +178,9 @@ def _faults_of_sources(profile: Profile, known: Collection[str]) -> Iterator[Fau
 def _faults_of_numbers(profile: Profile) -> Iterator[Fault]:
     if profile.time_zone not in available_timezones():
         yield "time_zone", f"There is no time zone {profile.time_zone}."
+    cutoff = _time(profile.cutoff)
+    if cutoff.second or cutoff.microsecond:
+        yield "cutoff", "Hours and minutes only."
     if profile.fee_percent > MOST_PERCENT:
         yield "fee_percent", f"At most {MOST_PERCENT} percent."
     for field in ("fee_percent", "fee_fixed", "closes_up_to"):

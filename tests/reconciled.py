@@ -46,6 +46,7 @@ def make_run(profile: Profile, **values: Any) -> Run:
                 "plain": 480,
                 "plain_amount": "4800.00",
                 "opened": 40,
+                "unmatched": 30,
                 "matched": {"1": 10},
                 "mismatches": {"amount": 4, "missing_external": 26},
                 "found": 30,

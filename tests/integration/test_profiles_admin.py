@@ -136,6 +136,7 @@ def form_errors(answer: Any) -> dict[str, Any]:
         ({"external_sources": ["T2BANK"]}, "external_sources", "no source T2BANK"),
         ({"external_sources": ["SWFT"]}, "external_sources", "valid choice"),
         ({"time_zone": "Asia/Bombay"}, "time_zone", "valid choice"),
+        ({"cutoff": "18:00:30"}, "cutoff", "Hours and minutes only"),
         ({"fee_percent": "101"}, "fee_percent", "At most 100"),
         ({"fee_fixed": "-1"}, "fee_fixed", "Not below zero"),
         ({"closes_up_to": "-1"}, "closes_up_to", "Not below zero"),
@@ -381,7 +382,7 @@ def test_what_a_trial_counted_stands_beside_the_last_run(browser: Client):
     assert "hx-get" in waiting
     assert "comparison" not in waiting
 
-    counts = before.counts | {"matched": {"1": 20}, "mismatches": {"amount": 1}}
+    counts = before.counts | {"unmatched": 20, "mismatches": {"amount": 1}}
     make_run(profile, is_dry=True, job=job, counts=counts)
     page = browser.get(tried_url(profile, job))
 

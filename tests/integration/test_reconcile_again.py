@@ -7,6 +7,7 @@ import pytest
 
 from ingestion.models import FileFault, IngestedFile, Transaction
 from reconciliation import pairing, ranges
+from reconciliation.measures import match_rate
 from reconciliation.models import FileDay, Match, MismatchEvent, Reconciliation, Run
 from tenants.scoping import all_tenants, tenant_scope
 from tests.arrange import make_tenant
@@ -116,6 +117,56 @@ def test_late_rows_are_looked_at_though_an_older_day_was_run_in_between():
         ("missing_external", late, None, "open"),
         ("missing_external", keyless, None, "open"),
     }
+
+
+@pytest.mark.parametrize("apart", [-timedelta(hours=7), timedelta(hours=19)])
+def test_an_answer_of_a_day_that_no_run_has_told_of_closes_its_question(
+    apart: timedelta,
+):
+    make_profile()
+    arrive(ours("R1"))
+    drive()
+    assert kinds() == {"missing_external": "open"}
+    arrive(theirs("R1", at=STARTS + timedelta(hours=6) + apart))
+    assert drive()["mode"] == "changes"
+    assert kinds() == {"missing_external": "closed"}
+
+
+def test_an_answer_closes_what_a_run_of_another_day_told_before_it_failed():
+    make_profile()
+    arrive(ours("R1", at=STARTS + 5 * DAY))
+    drive()
+    drive(**period(5), dies_at="keeping")
+    assert kinds() == {"missing_external": "open"}
+    arrive(theirs("R1", at=STARTS + 5 * DAY))
+    assert drive()["mode"] == "changes"
+    assert kinds() == {"missing_external": "closed"}
+
+
+def test_rows_of_open_questions_and_of_late_files_are_opened_too():
+    profile = make_profile()
+    arrive(ours("R1"), ours(None))
+    assert drive()["opened"] == 2
+    set_rules(profile, {"days": 2})
+    assert drive()["opened"] == 2
+    arrive(ours("R2"))
+    assert drive(**period(1))["opened"] == 3
+
+
+def test_rows_without_a_reference_count_whenever_they_were_opened():
+    profile = make_profile({}, BY_ACCOUNT)
+    arrive(ours("R1"), theirs("R1"), ours(None), theirs(None))
+    arrive(ours("R2", account="A"), theirs(None, account="A"))
+    assert drive()["rows"] == 6
+    # By now questions and matches open them before their turn.
+    set_rules(profile, {"days": 2}, BY_ACCOUNT)
+    assert drive()["rows"] == 6
+
+
+def test_an_answer_of_another_day_hides_no_row_that_does_not_match():
+    make_profile()
+    arrive(ours("R1"), ours("R2"), theirs("R1", at=ENDS + timedelta(hours=1)))
+    assert match_rate(drive()) == 0.5
 
 
 def test_faults_of_days_before_the_first_run_are_told_by_the_run_of_those_days():

@@ -1,6 +1,6 @@
 """One example of each thing that a run must not get wrong: small, and quickly told."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -90,6 +90,16 @@ def test_a_day_ends_at_the_cut_off(clock: str, day: str):
     drive()
     with all_tenants(reason="test"):
         assert str(Reconciliation.objects.get().day) == day
+
+
+def test_days_are_those_of_the_clock_though_it_is_put_forward_two_hours():
+    make_profile(time_zone="Antarctica/Troll")
+    saturday = datetime(2026, 3, 28, 23, 59, tzinfo=UTC)
+    monday = saturday + timedelta(hours=22, minutes=11)
+    mine, yours = arrive(ours("R1", at=saturday), theirs("R1", at=monday))
+    later = monday + 9 * DAY
+    drive(starts=saturday - DAY, ends=saturday + 2 * DAY, now=later)
+    assert told() == {("date", mine, yours)}
 
 
 def test_an_open_question_stands_until_it_is_answered():

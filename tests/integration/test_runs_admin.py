@@ -80,6 +80,19 @@ def test_a_run_shows_its_counts_files_and_terms_as_they_were(
     assert "every 2s" not in shown
 
 
+def test_a_run_of_changes_is_no_measure_of_its_period(
+    browser: Client, profile: Profile
+):
+    run = make_run(profile, mode="changes")
+
+    shown = page(browser, run)
+
+    assert "Rows that were looked at" in shown
+    assert "97.00%" not in shown
+    listed = browser.get(reverse("admin:reconciliation_run_changelist"))
+    assert "97.00%" not in listed.content.decode()
+
+
 def test_a_run_that_goes_on_shows_how_far_it_is(browser: Client, profile: Profile):
     job = make_job("t1")
     with all_tenants(reason="test"):

@@ -181,8 +181,8 @@ MUTANTS: Final = (
         93,
         "rows of other days counted as seen of the period",
         "reconciliation/opening.py",
-        '_IS_HERE, _IS_HERE.replace("t.txn_timestamp", "opened.at")',
-        '_IS_HERE, "true"',
+        "{{is_counted}} AS is_counted",
+        "true AS is_counted",
         (
             _IN_ORDER
             + "test_late_rows_without_a_reference_do_not_stand_for_rows_unseen",

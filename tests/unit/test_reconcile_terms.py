@@ -184,6 +184,9 @@ def test_a_good_profile_has_no_fault():
             {"time_zone": "Asia/Bombay"},
             ("time_zone", "There is no time zone Asia/Bombay."),
         ),
+        # What a file brought of a day is counted by minutes.
+        ({"cutoff": time(18, 0, 30)}, ("cutoff", "Hours and minutes only.")),
+        ({"cutoff": "18:00:30"}, ("cutoff", "Hours and minutes only.")),
         ({"fee_percent": Decimal(101)}, ("fee_percent", "At most 100 percent.")),
         ({"fee_percent": Decimal(-1)}, ("fee_percent", "Not below zero.")),
         ({"fee_fixed": Decimal(-1)}, ("fee_fixed", "Not below zero.")),
