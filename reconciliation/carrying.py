@@ -11,7 +11,7 @@ from typing import Final
 from django.db import connection
 
 from reconciliation.fragments import day_of
-from reconciliation.matching import Terms
+from reconciliation.matching import Key, Terms
 from reconciliation.opening import (
     OPEN,
     UNLESS_OPEN,
@@ -41,12 +41,29 @@ _CARRIED: Final = """
       AND (m.state = 'suggested' OR m.decided_at >= (
           SELECT p.as_of FROM reconciliation_run p WHERE p.id = %(previous)s))
 """
-# New files that brought rows of days of which no run has told.
+# New files that brought rows of days of which no run has told: as a rule there is none,
+# and then no question is looked at.
 _WITH_OTHER_DAYS: Final = f"""
     SELECT d.file_id FROM reconciliation_fileday d
     WHERE d.profile_id = %(profile)s AND d.file_id = ANY(%(fresh)s)
       AND (d.day <= {day_of("(%(since)s - interval '1 microsecond')")}
            OR d.day >= {day_of("%(until)s")})
+"""  # noqa: S608 - constants
+_OF_OTHER_DAYS: Final = f"""
+    {IN_SCOPE} AND t.file_id = ANY(ARRAY({_WITH_OTHER_DAYS}))
+    AND NOT (t.txn_timestamp >= %(since)s AND t.txn_timestamp < %(until)s)
+"""
+# Each key is looked up by itself, and OFFSET 0 keeps the files out of that, as where
+# keys are opened.
+_LOOKED_UP: Final = f"""
+    EXISTS (SELECT FROM (
+        SELECT * FROM fintech_transactions t
+        WHERE t.tenant_id = %(tenant)s AND t.{{key}} = r.key OFFSET 0) AS t
+        WHERE {_OF_OTHER_DAYS})
+"""  # noqa: S608 - constants
+# No index finds rows by the bank's id.
+_COMPARED: Final = f"""
+    r.key IN (SELECT t.{{key}} FROM fintech_transactions t WHERE {_OF_OTHER_DAYS})
 """  # noqa: S608 - constants
 # Payments that have grown old, what a run that failed has touched, what people have
 # decided since, and questions that such days answer, which nobody looks at else.
@@ -63,10 +80,8 @@ _ASKED_AGAIN: Final = f"""
     SELECT r.key, unnest(ARRAY[r.internal_id, r.external_id])
     FROM reconciliations r
     WHERE r.profile_id = %(profile)s AND r.state IN ('open', 'assigned')
-      AND r.fault_id IS NULL AND {{mismatch}} AND r.key IN (
-        SELECT t.{{key}} FROM fintech_transactions t
-        WHERE {IN_SCOPE} AND t.file_id IN ({_WITH_OTHER_DAYS})
-          AND NOT (t.txn_timestamp >= %(since)s AND t.txn_timestamp < %(until)s))
+      AND r.fault_id IS NULL AND {{mismatch}}
+      AND EXISTS ({_WITH_OTHER_DAYS}) AND {{answered}}
 """  # noqa: S608 - constants
 # What was asked is taken to this side and back, never joined: of a tenant that came
 # since the last ANALYZE PostgreSQL expects one row, and would look at each pair.
@@ -127,11 +142,12 @@ WHERE o.run_id = %(holder)s AND o.touched_by = %(run)s AND {within}
 
 def carry(scope: Scope, terms: Terms, keys: Range) -> int:
     """Open the rows in a range whose questions are to be asked; returns how many."""
+    answered = _COMPARED if terms.primary is Key.ID else _LOOKED_UP
     asked = (_CARRIED if scope.is_whole else _ASKED_AGAIN).format(
         mismatch=keys.holds("r.key"),
         row=keys.holds("o.key"),
         match=keys.holds("r.key"),
-        key=terms.primary.value,
+        answered=answered.format(key=terms.primary.value),
     )
     form = _IDS if keys == KEYLESS else _KEYS
     values = values_for(scope, terms) | keys.bounds
