@@ -169,15 +169,20 @@ def rekey(profile_id: int, terms: Terms) -> None:
             cursor.execute(statement, {"profile": profile_id})
 
 
-def keep_standing(scope: Scope, terms: Terms, keys: Range, *, is_dry: bool) -> None:
+def keep_standing(scope: Scope, terms: Terms, keys: Range, *, is_dry: bool) -> int:
     """Mark those open rows of a range whose matches stand, or that a person holds.
 
-    A dry run tries rules, so only what people matched stands there.
+    A dry run tries rules, so only what people matched stands there. Returns how many
+    rows were opened for such a match.
     """
     whose = "m.rule IS NULL" if is_dry else "true"
+    opened = 0
     with connection.cursor() as cursor:
         for form in (_JOIN, _STANDS, _IS_HELD):
             statement = form.format(
                 key=terms.primary.value, within=keys.holds("o.key"), whose=whose
             )
             cursor.execute(statement, values_for(scope, terms) | keys.bounds)
+            if form is _JOIN:
+                opened = int(cursor.rowcount)
+    return opened

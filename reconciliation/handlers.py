@@ -127,15 +127,15 @@ class _Work:
 
     def _open(self, progress: Progress) -> Progress:
         keys = progress.pieces[progress.place]
-        carried = 0 if self.run.is_dry else carry(self.scope, self.terms, keys)
+        is_dry = self.run.is_dry
+        opened = 0 if is_dry else carry(self.scope, self.terms, keys)
         counted = Counted() if self._is_empty(progress) else self._opened(keys)
-        keep_standing(self.scope, self.terms, keys, is_dry=self.run.is_dry)
+        opened += keep_standing(self.scope, self.terms, keys, is_dry=is_dry)
         if keys != KEYLESS:
             apply_rules(self.scope, self.terms, places=self.leading, keys=keys)
+        opened += counted.opened
         after = progress.plus(
-            rows=counted.rows,
-            plain=counted.plain,
-            opened=carried + counted.opened,
+            rows=counted.rows, plain=counted.plain, opened=opened
         ).paid(counted.plain_amount)
         return self._next(after, Phase.MATCHING)
 

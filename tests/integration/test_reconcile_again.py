@@ -144,13 +144,16 @@ def test_an_answer_closes_what_a_run_of_another_day_told_before_it_failed():
 
 
 def test_rows_of_open_questions_and_of_late_files_are_opened_too():
-    profile = make_profile()
-    arrive(ours("R1"), ours(None))
-    assert drive()["opened"] == 2
-    set_rules(profile, {"days": 2})
-    assert drive()["opened"] == 2
+    profile = make_profile({}, BY_ACCOUNT)
+    arrive(ours("R1"), ours(None), ours("R3", account="A"), theirs("R4", account="A"))
+    assert drive()["opened"] == 4
+    set_rules(profile, {"days": 2}, BY_ACCOUNT)
+    assert drive()["opened"] == 4
     arrive(ours("R2"))
     assert drive(**period(1))["opened"] == 3
+    # Who is asked of ours has theirs opened, and that is of another reference.
+    arrive(theirs("R3"))
+    assert drive(**period(1), now=LATER + DAY)["opened"] == 3
 
 
 def test_rows_without_a_reference_count_whenever_they_were_opened():

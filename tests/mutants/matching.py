@@ -67,8 +67,8 @@ MUTANTS: Final = (
         80,
         "open questions not taken over",
         "reconciliation/handlers.py",
-        "= 0 if self.run.is_dry else carry(self.scope, self.terms, keys)\n",
-        "= 0\n",
+        "opened = 0 if is_dry else carry(self.scope, self.terms, keys)",
+        "opened = 0",
         (_PINNED + "test_an_open_question_stands_until_it_is_answered",),
     ),
     Mutant(
