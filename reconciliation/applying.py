@@ -10,6 +10,7 @@ from typing import Final
 from django.db import connection
 
 from reconciliation.fragments import SET_BASED
+from reconciliation.matching import Terms
 from reconciliation.scope import KEYLESS, Range, Scope
 
 _SAME: Final = """
@@ -37,12 +38,9 @@ told AS MATERIALIZED (
     WHERE f.run_id = %(run)s AND {within}
 ), judged AS (
     SELECT told.*, CASE
-        WHEN told.mismatch_type = 'amount' AND told.difference <= (
-            SELECT p.closes_up_to FROM reconciliation_profile p
-            WHERE p.id = %(profile)s) THEN 'rounding'
-        WHEN told.mismatch_type = 'fee' AND (
-            SELECT p.closes_fees FROM reconciliation_profile p
-            WHERE p.id = %(profile)s) THEN 'fee'
+        WHEN told.mismatch_type = 'amount' AND told.difference <= %(closes_up_to)s
+            THEN 'rounding'
+        WHEN told.mismatch_type = 'fee' AND %(closes_fees)s THEN 'fee'
         ELSE '' END AS reason
     FROM told
 )
@@ -75,34 +73,49 @@ WITH {_TOLD}, made AS (
 )
 SELECT count(*), (SELECT count(*) FROM told) - count(*) FROM made
 """  # noqa: S608 - constants
+# What nobody has is resolved by rule though it was open before: a profile may resolve
+# more by now. Not so what a person has opened again.
+_BY_RULE: Final = """
+    judged.reason <> '' AND (r.state = 'closed' OR r.state = 'open' AND NOT EXISTS (
+        SELECT FROM reconciliation_mismatchevent e
+        WHERE e.mismatch_id = r.id AND e.action = 'reopened'))
+"""
+_IS_OTHER: Final = """
+    (r.notes, r.amount, r.difference, r.day)
+    IS DISTINCT FROM (judged.notes, judged.amount, judged.difference, judged.day)
+"""
 # People may be at work on the same rows: they are locked before they are judged.
 _AGAIN: Final = f"""
 WITH {_TOLD}, before AS (
     SELECT r.id, r.state, judged.notes, judged.amount, judged.difference, judged.day,
-           judged.reason, judged.key
+           judged.key, {_IS_OTHER} AS is_other,
+           CASE WHEN {_BY_RULE} THEN judged.reason ELSE '' END AS reason
     FROM judged JOIN reconciliations r ON {_SAME.format(other="judged")}
     WHERE r.state = 'closed' OR r.key IS DISTINCT FROM judged.key
-       OR (r.notes, r.amount, r.difference, r.day)
-          IS DISTINCT FROM (judged.notes, judged.amount, judged.difference, judged.day)
+       OR {_IS_OTHER} OR {_BY_RULE}
     ORDER BY r.id FOR NO KEY UPDATE OF r
 ), moved AS (
     UPDATE reconciliations r SET
         run_id = %(run)s, notes = before.notes, amount = before.amount,
         difference = before.difference, day = before.day, key = before.key,
-        state = CASE WHEN before.state <> 'closed' THEN before.state
-                     WHEN before.reason = '' THEN 'open' ELSE 'resolved' END,
+        state = CASE WHEN before.reason <> '' THEN 'resolved'
+                     WHEN before.state = 'closed' THEN 'open' ELSE before.state END,
         assignee_id = CASE WHEN before.state <> 'closed' THEN r.assignee_id END,
-        reason_code = CASE WHEN before.state <> 'closed' THEN r.reason_code
-                           ELSE before.reason END,
-        resolved_at = CASE WHEN before.state <> 'closed' THEN r.resolved_at
-                           WHEN before.reason <> '' THEN now() END
+        reason_code = CASE WHEN before.state = 'closed' OR before.reason <> ''
+                           THEN before.reason ELSE r.reason_code END,
+        resolved_at = CASE WHEN before.reason <> '' THEN now()
+                           WHEN before.state <> 'closed' THEN r.resolved_at END
     FROM before WHERE r.id = before.id
-    RETURNING r.id, r.tenant_id, r.notes, before.state AS old
+    RETURNING r.id, r.tenant_id, r.notes, before.state AS old, before.is_other,
+              before.reason
 ), said AS (
     {_SAY}
     SELECT tenant_id, id, %(actor)s,
            CASE old WHEN 'closed' THEN 'found' ELSE 'changed' END, notes, now()
-    FROM moved
+    FROM moved WHERE old = 'closed' OR is_other
+    UNION ALL
+    SELECT tenant_id, id, 'rule', 'resolved', reason, now() FROM moved
+    WHERE reason <> ''
 )
 SELECT count(*) FILTER (WHERE old = 'closed') FROM moved
 """  # noqa: S608 - constants
@@ -175,7 +188,7 @@ class Changes:
     closed: int
 
 
-def apply(scope: Scope, keys: Range) -> Changes:
+def apply(scope: Scope, terms: Terms, keys: Range) -> Changes:
     """Bring the mismatches of a range of references to what the run told of them."""
     pieces = {
         "within": keys.holds("f.key"),
@@ -184,6 +197,7 @@ def apply(scope: Scope, keys: Range) -> Changes:
         "is_asked": _is_asked(scope, keys),
     }
     values = scope.values | keys.bounds
+    values |= {"closes_up_to": terms.closes_up_to, "closes_fees": terms.closes_fees}
     with connection.cursor() as cursor:
         cursor.execute(SET_BASED)
 

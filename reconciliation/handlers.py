@@ -166,7 +166,7 @@ class _Work:
         tell(self.scope, self.terms, keys, as_of=self.run.as_of)
         if self.run.is_dry:
             return self._next(progress, Phase.KEEPING)
-        changes = apply(self.scope, keys)
+        changes = apply(self.scope, self.terms, keys)
         after = progress.plus(found=changes.found, closed=changes.closed)
         return self._next(after, Phase.KEEPING)
 

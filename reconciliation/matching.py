@@ -109,6 +109,9 @@ class Terms:
     fee: Fee | None = None
     #: For how long a payment may be PENDING.
     stale_after: timedelta = timedelta(hours=48)
+    #: Up to what difference amounts are resolved as rounded, and whether fees are.
+    closes_up_to: Decimal = Decimal(0)
+    closes_fees: bool = False
 
     @property
     def primary(self) -> Key:

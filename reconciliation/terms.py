@@ -59,6 +59,8 @@ def terms_of(profile: Profile, rules: Sequence[Rule] | None = None) -> Terms:
         cutoff=_time(profile.cutoff),
         fee=fee if fee != Fee() else None,
         stale_after=timedelta(hours=profile.stale_after_hours),
+        closes_up_to=Decimal(profile.closes_up_to),
+        closes_fees=profile.closes_fees,
     )
 
 
@@ -81,11 +83,13 @@ def terms_json(terms: Terms) -> dict[str, Any]:
         "cutoff": terms.cutoff.isoformat(),
         "fee": fee and {"percent": str(fee.percent), "fixed": str(fee.fixed)},
         "stale_after_seconds": terms.stale_after // timedelta(seconds=1),
+        "closes_up_to": str(terms.closes_up_to),
+        "closes_fees": terms.closes_fees,
     }
 
 
 def terms_from_json(said: Mapping[str, Any]) -> Terms:
-    """Return the terms of which `terms_json` made this."""
+    """Return the terms of which `terms_json` made this, be it that of an older one."""
     fee = said["fee"]
     return Terms(
         internal=tuple(said["internal"]),
@@ -95,6 +99,8 @@ def terms_from_json(said: Mapping[str, Any]) -> Terms:
         cutoff=time.fromisoformat(said["cutoff"]),
         fee=fee and Fee(percent=Decimal(fee["percent"]), fixed=Decimal(fee["fixed"])),
         stale_after=timedelta(seconds=said["stale_after_seconds"]),
+        closes_up_to=Decimal(said.get("closes_up_to", 0)),
+        closes_fees=said.get("closes_fees", False),
     )
 
 

@@ -64,6 +64,7 @@ def terms_words(terms: Terms) -> list[tuple[str, str]]:
         ("Days", _zone(terms)),
         ("Fee", _fee(terms)),
         ("Pending for", _hours(terms.stale_after)),
+        ("Resolved by itself", _closes(terms)),
     ]
     rules = enumerate(terms.rules, start=1)
     return [*lines, *((f"Rule {place}", rule_words(rule)) for place, rule in rules)]
@@ -82,6 +83,13 @@ def _fee(terms: Terms) -> str:
     parts = [f"{plain(fee.percent)} %"] if fee.percent else []
     parts += [_money(fee.fixed)] if fee.fixed else []
     return " and ".join(parts)
+
+
+def _closes(terms: Terms) -> str:
+    parts = ["fees"] if terms.closes_fees else []
+    if terms.closes_up_to:
+        parts.insert(0, f"amounts up to {_money(terms.closes_up_to)} apart")
+    return " and ".join(parts) or "nothing"
 
 
 def _hours(span: timedelta) -> str:

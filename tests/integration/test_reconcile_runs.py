@@ -2,12 +2,18 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
 from ingestion.models import Transaction
+from reconciliation.mismatches import (
+    mismatches_assign,
+    mismatches_reopen,
+    mismatches_resolve,
+)
 from reconciliation.models import (
     FileDay,
     Finding,
@@ -15,6 +21,7 @@ from reconciliation.models import (
     MatchRow,
     MismatchEvent,
     OpenRow,
+    Profile,
     Reconciliation,
     Run,
 )
@@ -195,6 +202,40 @@ def test_rounding_and_fees_are_resolved_by_rule():
             ("amount", "open", ""),
             ("fee", "resolved", "fee"),
         ]
+
+
+def test_a_wider_rounding_resolves_what_is_open_but_nothing_that_a_person_has():
+    profile = make_profile(needs_approval=True)
+    for reference in ("R1", "R2", "R3", "R4"):
+        arrive(ours(reference, "10.00"), theirs(reference, "10.05"))
+    arrive(ours("R5", "10.00"), theirs("R5", "11.00"))
+    reconcile()
+    person = User.objects.create_user("asha")
+    with tenant_scope("t1"):
+        ids = dict(Reconciliation.objects.values_list("key", "pk"))
+        values: dict[str, Any] = {"by": "asha", "now": timezone.now()}
+        mismatches_assign(rows=[ids["R2"]], assignee=person, **values)
+        for key in ("R3", "R4"):
+            mismatches_resolve(rows=[ids[key]], reason="timing", **values)
+        mismatches_reopen(rows=[ids["R3"]], why="not so", **values)
+        Profile.objects.filter(pk=profile.pk).update(closes_up_to="0.05")
+    assert reconcile()["mode"] == "full"
+    with all_tenants(reason="test"):
+        told = Reconciliation.objects.order_by("key")
+        assert [(r.key, r.state, r.reason_code) for r in told] == [
+            ("R1", "resolved", "rounding"),
+            ("R2", "assigned", ""),
+            ("R3", "open", ""),
+            ("R4", "resolved", "timing"),
+            ("R5", "open", ""),
+        ]
+        said = MismatchEvent.objects.filter(mismatch=ids["R1"]).order_by("pk")
+        assert [(e.actor, e.action, e.text) for e in said][1:] == [
+            ("rule", "resolved", "rounding")
+        ]
+    before = snapshot()
+    reconcile()
+    assert snapshot() == before
 
 
 def test_matches_by_another_key_are_kept_and_nothing_is_matched_twice():

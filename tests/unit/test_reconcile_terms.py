@@ -49,6 +49,8 @@ TERMS = st.builds(
     cutoff=st.times(),
     fee=st.none() | st.builds(Fee, percent=DECIMALS, fixed=DECIMALS),
     stale_after=st.integers(0, 10**9).map(lambda seconds: timedelta(seconds=seconds)),
+    closes_up_to=DECIMALS,
+    closes_fees=st.booleans(),
 )
 
 
@@ -61,6 +63,14 @@ def test_terms_come_back_from_json_as_they_were(terms: Terms):
     assert back == terms
     # Amounts as they were written, too: 0.50 is no 0.5.
     assert json.dumps(terms_json(back)) == text
+
+
+def test_terms_of_a_run_that_knew_of_fewer_are_read():
+    made = Terms(internal=("A",), external=("B",), rules=(FIRST,), zone=ZoneInfo("UTC"))
+    said = terms_json(made)
+    del said["closes_up_to"], said["closes_fees"]
+
+    assert terms_from_json(said) == made
 
 
 @pytest.mark.parametrize(
@@ -106,6 +116,8 @@ def test_terms_of_a_profile():
         fee_percent=Decimal("1.5"),
         fee_fixed=Decimal(2),
         stale_after_hours=5,
+        closes_up_to=Decimal("0.05"),
+        closes_fees=True,
     )
 
     assert terms_of(made, [FIRST]) == Terms(
@@ -116,6 +128,8 @@ def test_terms_of_a_profile():
         cutoff=time(18),
         fee=Fee(percent=Decimal("1.5"), fixed=Decimal(2)),
         stale_after=timedelta(hours=5),
+        closes_up_to=Decimal("0.05"),
+        closes_fees=True,
     )
 
 

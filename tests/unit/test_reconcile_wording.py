@@ -72,6 +72,7 @@ def test_terms_in_words():
         ("Days", "of Asia/Kolkata, until 18:30"),
         ("Fee", "2 % and 3.00"),
         ("Pending for", "48 hours at most"),
+        ("Resolved by itself", "nothing"),
         ("Rule 1", rule_words(Rule())),
     ]
 
@@ -82,6 +83,21 @@ def test_without_a_fee_and_with_days_of_the_calendar():
     assert told["Days"] == "of Asia/Kolkata"
     assert told["Fee"] == "none"
     assert told["Pending for"] == "1 hour at most"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"closes_fees": True}, "fees"),
+        ({"closes_up_to": Decimal("0.5")}, "amounts up to 0.50 apart"),
+        (
+            {"closes_up_to": Decimal(1), "closes_fees": True},
+            "amounts up to 1.00 apart and fees",
+        ),
+    ],
+)
+def test_what_is_resolved_by_itself(values: dict[str, object], words: str):
+    assert dict(terms_words(terms(**values)))["Resolved by itself"] == words
 
 
 # --- Periods --------------------------------------------------------------------------
