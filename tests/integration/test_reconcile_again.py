@@ -119,8 +119,12 @@ def test_late_rows_are_looked_at_though_an_older_day_was_run_in_between():
     }
 
 
-@pytest.mark.parametrize("apart", [-timedelta(hours=7), timedelta(hours=19)])
-def test_an_answer_of_a_day_that_no_run_has_told_of_closes_its_question(
+@pytest.mark.parametrize(
+    "apart",
+    [-timedelta(hours=7), timedelta(hours=19)],
+    ids=["before", "behind"],
+)
+def test_an_answer_of_a_day_never_told_of_closes_its_question(
     apart: timedelta,
 ):
     make_profile()

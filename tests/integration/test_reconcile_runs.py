@@ -204,7 +204,7 @@ def test_rounding_and_fees_are_resolved_by_rule():
         ]
 
 
-def test_a_wider_rounding_resolves_what_is_open_but_nothing_that_a_person_has():
+def test_a_wider_rounding_resolves_what_is_open_and_nobodys():
     profile = make_profile(needs_approval=True)
     for reference in ("R1", "R2", "R3", "R4"):
         arrive(ours(reference, "10.00"), theirs(reference, "10.05"))

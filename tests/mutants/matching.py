@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 _PINNED: Final = "tests/integration/test_reconcile_pinned.py::"
 _AGAIN: Final = "tests/integration/test_reconcile_again.py::"
+_RUNS: Final = "tests/integration/test_reconcile_runs.py::"
 _IN_ORDER: Final = "tests/integration/test_reconcile_in_order.py::"
 _PLANS: Final = "tests/integration/test_reconcile_plans.py::"
 _DAYS: Final = "tests/integration/test_file_days.py::"
@@ -209,5 +210,21 @@ MUTANTS: Final = (
             _IN_ORDER + "test_each_moment_is_of_one_period[in order]",
             _IN_ORDER + "test_each_moment_is_of_one_period[by time]",
         ),
+    ),
+    Mutant(
+        96,
+        "what a person has reopened resolved by rule",
+        "reconciliation/applying.py",
+        "e.action = 'reopened'",
+        "e.action = ''",
+        (_RUNS + "test_a_wider_rounding_resolves_what_is_open_and_nobodys",),
+    ),
+    Mutant(
+        97,
+        "answers of days that no run has told of unseen",
+        "reconciliation/carrying.py",
+        "AND EXISTS ({_WITH_OTHER_DAYS}) AND {{answered}}",
+        "AND false",
+        (_AGAIN + "test_an_answer_of_a_day_never_told_of_closes_its_question[before]",),
     ),
 )
