@@ -26,6 +26,8 @@ _MOST_TENANTS = 20_000
 _SEND_SECONDS = 0.2
 #: Longer than any wait for a wake.
 _RECEIVE_SECONDS = 2.0
+#: A process that ends waits no longer for its last wake.
+_CLOSE_SECONDS = 5.0
 #: Wakes that follow one within this time travel together.
 _TOGETHER_SECONDS = 0.005
 
@@ -68,6 +70,7 @@ class _Sender:
         self._tenants: set[str] = set()
         self._more = threading.Event()
         self._thread: threading.Thread | None = None
+        self._is_over = False
 
     def send_soon(self, tenants: Collection[str]) -> None:
         """Have these tenants named in a wake."""
@@ -79,8 +82,19 @@ class _Sender:
             self._thread = threading.Thread(target=self._run, daemon=True, name="wake")
             self._thread.start()
 
-    def flush(self) -> None:
-        """Send at once what is not sent yet."""
+    def close(self) -> None:
+        """Send what is not sent yet, and see the thread end.
+
+        Python would stop it wherever it is, be it with a lock that Python itself then
+        waits for, for ever.
+        """
+        self._is_over = True
+        self._more.set()
+        if self._thread is not None:
+            self._thread.join(_CLOSE_SECONDS)
+        self._flush()
+
+    def _flush(self) -> None:
         with self._lock:
             tenants, self._tenants = self._tenants, set()
         if tenants:
@@ -90,12 +104,14 @@ class _Sender:
         while True:
             self._more.wait()
             self._more.clear()
-            self.flush()
+            self._flush()
+            if self._is_over:
+                return
             time.sleep(_TOGETHER_SECONDS)
 
 
 _sender = _Sender()
-atexit.register(_sender.flush)
+atexit.register(_sender.close)
 
 
 def wake_dispatcher_soon(*tenants: str) -> None:
