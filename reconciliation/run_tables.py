@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -19,6 +20,7 @@ from reconciliation.measures import (
     ratio,
 )
 from reconciliation.models import OpenRow, Run
+from reconciliation.periods import days_of
 from reconciliation.terms import terms_from_json
 from reconciliation.wording import rule_words, terms_words
 from tenants.adminkit import pill, row_link, subtle
@@ -82,9 +84,10 @@ def counts_table(run: Run) -> SafeString:
         return subtle("Nothing is counted yet.")
     rows, rate = int(counts.get("rows", 0)), percent_text(match_rate(counts))
     if run.mode == Run.Mode.CHANGES:
-        # It looks at few rows of its period: what it counts besides is no part of them.
-        lines = [_line("Rows that were looked at", rows, 0), *_rule_lines(run, 0)]
-        return table(("", "Rows", "", "Part"), lines, {1: _NUMBER, 3: _NUMBER})
+        # It looks at few rows of its period, which are no measure of the others.
+        unmatched = int(counts.get("unmatched", 0))
+        told = ("New rows", f"{rows:,}"), ("Rows that match nothing", f"{unmatched:,}")
+        return table((), told, {1: _NUMBER})
     lines = [
         _line("Rows of the period", rows, rows),
         _line("That plainly match", plain_rows(counts), rows),
@@ -130,16 +133,35 @@ def mismatches_table(run: Run) -> SafeString:
         )
         for name, count in sorted(told.items(), key=lambda item: -item[1])
     ]
-    return table(("Type", "Told", ""), lines, {1: _NUMBER})
+    is_whole = run.mode == Run.Mode.FULL
+    told_of = "Told" if is_whole else "Told of what was new"
+    return table(("Type", told_of, ""), lines, {1: _NUMBER})
 
 
 def _mismatch_link(run: Run, mismatch_type: str) -> object:
     words = mismatch_type.replace("_", " ")
     if run.is_dry:
         return words
+    url = mismatches_url(run, mismatch_type=mismatch_type)
+    return format_html('<a class="dtq-link" href="{}">{}</a>', url, words)
+
+
+def mismatches_url(run: Run, **more: str) -> str:
+    """Return where the mismatches of a run's profile and days are, in any state.
+
+    Not those that the run wrote last: a later one tells them once more.
+    """
+    asked: dict[str, object] = {
+        "profile__id__exact": run.profile_id,
+        "state": "all",
+        **more,
+    }
+    terms = terms_of_run(run)
+    if terms is not None:
+        days = days_of(terms, run.period_starts_at, run.period_ends_at)
+        asked |= dict(zip(("day_from", "day_to"), days, strict=True))
     url = reverse("admin:reconciliation_reconciliation_changelist")
-    query = f"?run__id__exact={run.pk}&mismatch_type={mismatch_type}&state=all"
-    return format_html('<a class="dtq-link" href="{}{}">{}</a>', url, query, words)
+    return f"{url}?{urlencode(asked)}"
 
 
 def files_table(run: Run) -> SafeString:

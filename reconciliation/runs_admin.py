@@ -1,6 +1,7 @@
 """The screens of runs: what each compared, by which terms, and what it found."""
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Final
 
@@ -27,7 +28,7 @@ from reconciliation.matching import Terms
 from reconciliation.measures import match_rate, mismatch_total, percent_text
 from reconciliation.models import Profile, Run
 from reconciliation.orders import run_order
-from reconciliation.periods import days_of
+from reconciliation.periods import days_of, period_of
 from reconciliation.terms import terms_json
 from tenants.adminkit import (
     DialogForm,
@@ -180,9 +181,9 @@ class RunAdmin(ReadOnlyAdmin):
 
     @link_action(description="Mismatches", permissions=["view"], icon="difference")
     def see_mismatches(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Lead to the mismatches that the run told last, in whichever state."""
-        url = reverse("admin:reconciliation_reconciliation_changelist")
-        return HttpResponseRedirect(f"{url}?run__id__exact={int(object_id)}&state=all")
+        """Lead to the mismatches of the run's days, in whichever state."""
+        run = get_object_or_404(Run, pk=object_id)
+        return HttpResponseRedirect(run_tables.mismatches_url(run))
 
     @link_action(description="Open rows", permissions=["view"], icon="table_rows")
     def see_open_rows(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -246,8 +247,9 @@ class RunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Mismatches")
     def found(self, run: Run) -> str:
-        """Return how many mismatches it told."""
-        return f"{mismatch_total(run.counts):,}" if run.counts else "–"
+        """Return how many mismatches it told, if it looked at all of its period."""
+        is_whole = run.mode == Run.Mode.FULL and run.counts
+        return f"{mismatch_total(run.counts):,}" if is_whole else "–"
 
     @admin.display(description="Took")
     def took(self, run: Run) -> str:
@@ -277,13 +279,21 @@ class RunAdmin(ReadOnlyAdmin):
 
 
 def period_text(run: Run, terms: Terms | None) -> str:
-    """Return a run's days, or its moments where its terms are not to be read."""
+    """Return a run's days, or its moments if it is of parts of days."""
+    period = run.period_starts_at, run.period_ends_at
     if terms is None:
-        return f"{run.period_starts_at:%Y-%m-%d %H:%M} to {run.period_ends_at:%H:%M}"
-    first, last = days_of(terms, run.period_starts_at, run.period_ends_at)
+        return _moments_text(*period)
+    first, last = days_of(terms, *period)
+    if period_of(terms, first, last) != period:
+        return _moments_text(*(moment.astimezone(terms.zone) for moment in period))
     if first == last:
         return first.isoformat()
     return f"{first.isoformat()} – {last.isoformat()}"
+
+
+def _moments_text(starts: datetime, ends: datetime) -> str:
+    day = "" if starts.date() == ends.date() else "%Y-%m-%d "
+    return f"{starts:%Y-%m-%d %H:%M} – {ends.strftime(day + '%H:%M')}"
 
 
 def _open_rows_page(screen: Any, request: HttpRequest, run_id: int) -> HttpResponse:

@@ -75,8 +75,8 @@ def test_a_run_shows_its_counts_files_and_terms_as_they_were(
         assert text in shown, text
     assert "within 2 days → matched" in shown
     assert "99 days" not in shown
-    link = f"?run__id__exact={run.pk}&amp;mismatch_type=missing_external&amp;state=all"
-    assert link in shown
+    link = f"?profile__id__exact={profile.pk}&amp;state=all&amp;mismatch_type=missing_"
+    assert f"{link}external&amp;day_from={DAY}&amp;day_to={DAY}" in shown
     assert "every 2s" not in shown
 
 
@@ -87,7 +87,9 @@ def test_a_run_of_changes_is_no_measure_of_its_period(
 
     shown = page(browser, run)
 
-    assert "Rows that were looked at" in shown
+    assert "New rows" in shown
+    assert "Told of what was new" in shown
+    assert "By rule 1" not in shown
     assert "97.00%" not in shown
     listed = browser.get(reverse("admin:reconciliation_run_changelist"))
     assert "97.00%" not in listed.content.decode()
@@ -117,6 +119,27 @@ def test_a_run_whose_terms_are_not_to_be_read_still_has_a_page(
     assert "By rule 1" in page(browser, run)
 
 
+@pytest.mark.parametrize(
+    ("from_hours", "to_hours", "words"),
+    [
+        (0, 24, "2026-01-15"),
+        (0, 48, "2026-01-15 – 2026-01-16"),
+        (10, 12, "2026-01-15 10:00 – 12:00"),
+        (0, 30, "2026-01-15 00:00 – 2026-01-16 06:00"),
+    ],
+)
+def test_a_period_is_told_in_days_if_it_is_whole_ones(
+    browser: Client, profile: Profile, from_hours: int, to_hours: int, words: str
+):
+    run = make_run(
+        profile,
+        period_starts_at=STARTS + timedelta(hours=from_hours),
+        period_ends_at=STARTS + timedelta(hours=to_hours),
+    )
+
+    assert f">{words}</span>" in page(browser, run)
+
+
 def test_a_dry_run_says_so_and_leads_to_no_mismatch(browser: Client, profile: Profile):
     shown = page(browser, make_run(profile, is_dry=True))
 
@@ -128,9 +151,12 @@ def test_a_run_leads_to_what_it_told_be_it_settled_or_not(
     browser: Client, profile: Profile
 ):
     run = make_run(profile)
+    # A later run tells it again, and has written it last.
+    last = make_run(profile)
     for number, state in enumerate(("open", "resolved", "closed"), start=1):
-        make_mismatch(profile, run=run, state=state, internal_id=number)
-    make_mismatch(profile, run=make_run(profile), internal_id=4)
+        make_mismatch(profile, run=last, state=state, internal_id=number)
+    make_mismatch(profile, day=DAY + timedelta(days=1), internal_id=4)
+    make_mismatch(make_profile("t1", name="NEFT"), run=None, internal_id=5)
     url = reverse("admin:reconciliation_run_see_mismatches", args=[run.pk])
 
     listed = browser.get(url, follow=True).context["cl"].result_list
