@@ -69,6 +69,8 @@ class ReconcilePayload(PayloadInput):
     rules = serializers.ListField(
         child=RuleField(),
         required=False,
+        allow_empty=False,
+        error_messages={"empty": "Give one rule at least, or leave rules out."},
         help_text="Rules to try in the place of the profile's own: the run is dry "
         "then, it counts and changes nothing.",
     )

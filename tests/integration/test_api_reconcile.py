@@ -76,6 +76,7 @@ def soon() -> str:
         ({"rules": [{}, {"key": "colour"}]}, "/rules/1/key", "unknown_rule"),
         ({"rules": [{"colour": 1}]}, "/rules/0/colour", "unknown_rule"),
         ({"rules": ["reference_id"]}, "/rules/0", "unknown_rule"),
+        ({"rules": []}, "/rules", "empty"),
         ({"until": "now"}, "/until", "unknown_field"),
     ],
 )
