@@ -75,6 +75,8 @@ def _text(help_text: str) -> StrictCharField:
 class ReportFilters(StrictSerializer):
     """What rows must have; all that are given have to hold."""
 
+    default_error_messages = {"invalid": "The filters must be a JSON object."}
+
     source = _text("Transactions: their format or dialect.")  # type: ignore[assignment] # a field, not its source
     status = NameField(
         choices=STATUSES, required=False, help_text="Transactions: their status."
