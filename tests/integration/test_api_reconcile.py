@@ -102,4 +102,24 @@ def test_a_profile_of_another_tenant_is_none():
         make_tenant(tenant)
     make_profile(tenant="t2")
     response = client_of("t1").post(RECONCILE, BODY, format="json")
-    assert places(assert_problem(response, 400)) == {"/profile": "unknown_profile"}
+    problem = assert_problem(response, 400)
+    assert places(problem) == {"/profile": "unknown_profile"}
+    assert problem["errors"][0]["detail"] == (
+        "There is no profile 'upi', nor any other: make one in the admin."
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (2, "there are: p00, p01."),
+        (12, "there are: p00, p01, p02, p03, p04, p05, p06, p07, p08, p09 and 2 more."),
+    ],
+)
+def test_which_profiles_there_are_is_told(count: int, told: str):
+    make_tenant("t1")
+    for number in reversed(range(count)):
+        make_profile(name=f"p{number:02}")
+    response = client_of("t1").post(RECONCILE, BODY, format="json")
+    (flaw,) = assert_problem(response, 400)["errors"]
+    assert flaw["detail"] == f"There is no profile 'upi'; {told}"
