@@ -11,6 +11,8 @@ from reconciliation.models import Profile
 from tenants.scoping import tenant_scope
 
 Errors = dict[str, list[serializers.ErrorDetail]]
+#: How many profiles a refusal names.
+MOST_SHOWN: Final = 10
 _PERIOD: Final = ("starts_at", "ends_at")
 _moment = MomentField().to_representation
 
@@ -47,10 +49,19 @@ def known_profile(tenant: str, name: str) -> str:
     """Return the name; raises ValidationError unless a profile of the tenant has it."""
     with tenant_scope(tenant):
         if not Profile.objects.filter(name=name).exists():
-            raise serializers.ValidationError(
-                f"There is no profile {name!r}.", code="unknown_profile"
-            )
+            raise serializers.ValidationError(no_profile(name), code="unknown_profile")
     return name
+
+
+def no_profile(name: str) -> str:
+    """Return that there is no such profile, and which ones the scope in force has."""
+    names = Profile.objects.order_by("name").values_list("name", flat=True)
+    if not names:
+        return f"There is no profile {name!r}, nor any other: make one in the admin."
+    shown = ", ".join(names[:MOST_SHOWN])
+    more = len(names) - MOST_SHOWN
+    rest = f" and {more} more" if more > 0 else ""
+    return f"There is no profile {name!r}; there are: {shown}{rest}."
 
 
 def _error(field: str, code: str, text: str) -> Errors:

@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from rest_framework import serializers
 
+from ingestion.models import IngestedFile
+from ingestion.profiles import dialect_for
+from ingestion.sources.registry import UnknownSourceError
 from jobs.fields import (
     MomentField,
     NameField,
@@ -20,6 +23,7 @@ from jobs.payloads import PayloadError, PayloadInput, checked_by
 from reconciliation.lifecycle import State
 from reconciliation.models import Reconciliation, Report
 from reconciliation.payload_checks import known_profile, period_errors, period_texts
+from tenants.scoping import tenant_scope
 
 #: Longer than a year with what is compared with it.
 MOST_DAYS: Final = 400
@@ -72,8 +76,16 @@ def _text(help_text: str) -> StrictCharField:
     )
 
 
+def _has_files(tenant: str, source: str) -> bool:
+    """Return whether the tenant has files of a source: its dialect may be gone."""
+    with tenant_scope(tenant):
+        return bool(IngestedFile.objects.filter(source=source).exists())
+
+
 class ReportFilters(StrictSerializer):
     """What rows must have; all that are given have to hold."""
+
+    default_error_messages = {"invalid": "The filters must be a JSON object."}
 
     source = _text("Transactions: their format or dialect.")  # type: ignore[assignment] # a field, not its source
     status = NameField(
@@ -113,6 +125,17 @@ class ReportFilters(StrictSerializer):
     )
     meter = _text("Usage: what was counted, as `rows` or `worker_us`.")
     kind = _text("Usage: the kind of its job, as long as that is kept.")
+
+    def validate_source(self, value: str) -> str:
+        """Refuse a name that no source of the tenant has, and none of its files had."""
+        tenant = self.context["tenant"]
+        try:
+            dialect_for(tenant=tenant, name=value)
+        except UnknownSourceError as error:
+            if not _has_files(tenant, value):
+                text = str(error)
+                raise serializers.ValidationError(text, code="unknown_source") from None
+        return value
 
     def validate_profile(self, value: str) -> str:
         """Refuse a name that no profile of the tenant has."""

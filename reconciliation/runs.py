@@ -18,6 +18,7 @@ from reconciliation.carrying import rekey
 from reconciliation.fragments import SET_BASED
 from reconciliation.matching import Rule, Terms
 from reconciliation.models import Finding, OpenRow, Profile, Run
+from reconciliation.payload_checks import no_profile
 from reconciliation.scope import Scope
 from reconciliation.terms import (
     NotARuleError,
@@ -66,8 +67,7 @@ def run_begin(
     # Two runs that begin at once: one of them sees the other.
     locked: Profile | None = profile.select_for_update(no_key=True).first()
     if locked is None:
-        text = f"There is no profile {payload['profile']!r}; make it, or name another."
-        raise PermanentError("unknown_profile", text)
+        raise PermanentError("unknown_profile", no_profile(payload["profile"]))
     rules = _other_rules(payload)
     terms = _checked_terms(locked, rules)
     starts, ends = (

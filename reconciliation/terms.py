@@ -4,9 +4,10 @@ A run keeps its terms as JSON, so that what it found can be told by them later, 
 the profile says then.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import time, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -16,14 +17,22 @@ from reconciliation.models import MatchRule, Profile
 MOST_PERCENT: Final = 100
 MOST_DAYS: Final = 366
 
-_SWITCHES: Final = ("is_business_days", "is_less_fee", "is_confirmed")
+#: What a tolerance may be at most, and how many places it may have.
+_GREATEST: Final = 10**16
+_PLACES: Final = 4
+_NO_NUMBER: Final = Decimal("NaN")
 
 #: The field of the profile, or `rules`, `rules.1`, `rules.1.key`; and what is wrong.
 Fault = tuple[str, str]
 
 
 class NotARuleError(ValueError):
-    """What should be a rule as JSON is none."""
+    """What should be a rule as JSON is none: a field of it is wrong, or all of it."""
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(f"{field}: {text}" if field else text)
+        self.field = field
+        self.text = text
 
 
 def rules_of(profile: Profile) -> tuple[Rule, ...]:
@@ -118,26 +127,64 @@ def rule_json(rule: Rule) -> dict[str, Any]:
     }
 
 
-def rule_from_json(said: Mapping[str, Any]) -> Rule:
-    """Return the rule of which `rule_json` made this.
+def rule_from_json(said: Any) -> Rule:
+    """Return the rule of which `rule_json` made this; what it leaves out is as usual.
 
     Raises NotARuleError for anything else.
     """
+    if not isinstance(said, Mapping):
+        raise NotARuleError("", "A rule is an object.")
+    return Rule(**{name: _part(name, value) for name, value in said.items()})
+
+
+def _part(name: str, value: Any) -> Any:
+    """Return a part of a rule. Raises NotARuleError."""
+    if name not in _PARTS:
+        text = f"There is no such field. A rule has: {', '.join(_PARTS)}."
+        raise NotARuleError(name, text)
+    read, hint = _PARTS[name]
     try:
-        rule = Rule(
-            key=Key(said["key"]),
-            shape=Shape(said["shape"]),
-            amount=Decimal(said["amount"]),
-            percent=Decimal(said["percent"]),
-            days=int(said["days"]),
-            **{name: said[name] for name in _SWITCHES},
-        )
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise NotARuleError(f"This is not a rule: {said!r}.") from error
-    is_bounded = rule.amount.is_finite() and rule.percent.is_finite()
-    if not is_bounded or not all(isinstance(said[name], bool) for name in _SWITCHES):
-        raise NotARuleError(f"This is not a rule: {said!r}.")
-    return rule
+        return read(value)
+    except (TypeError, ValueError, ArithmeticError):
+        raise NotARuleError(name, hint) from None
+
+
+def _tolerance(value: Any) -> Decimal:
+    """Return a number that the database can take; text, so that nothing is rounded."""
+    number = Decimal(value) if isinstance(value, str) else _NO_NUMBER
+    is_bounded = number.is_finite() and abs(number) <= _GREATEST
+    if not is_bounded or round(number, _PLACES) != number:
+        raise ValueError(value)
+    return number
+
+
+def _exactly(kind: type) -> Callable[[Any], Any]:
+    """Return what takes values of one type alone: true is no 1."""
+
+    def read(value: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError(value)
+        return value
+
+    return read
+
+
+def _one_of(names: type[StrEnum]) -> tuple[Callable[[Any], Any], str]:
+    return names, f"Give one of: {', '.join(names)}."
+
+
+_A_SWITCH: Final = _exactly(bool), "Give true or false."
+#: How each part of a rule is read, and what is said of one that cannot be.
+_PARTS: Final[Mapping[str, tuple[Callable[[Any], Any], str]]] = {
+    "key": _one_of(Key),
+    "shape": _one_of(Shape),
+    "amount": (_tolerance, 'Give an amount as text, like "0.50".'),
+    "percent": (_tolerance, 'Give a percentage as text, like "0.5".'),
+    "days": (_exactly(int), "Give a whole number."),
+    "is_business_days": _A_SWITCH,
+    "is_less_fee": _A_SWITCH,
+    "is_confirmed": _A_SWITCH,
+}
 
 
 # --- Faults ---------------------------------------------------------------------------

@@ -1,11 +1,13 @@
 """Reports over HTTP: order one, follow its job, fetch it."""
 
+import re
 from typing import Any
 from uuid import UUID
 
 import pytest
 from rest_framework.test import APIClient
 
+from ingestion.models import DialectProfile
 from jobs.models import Job
 from reconciliation.models import Report
 from tenants.scoping import all_tenants
@@ -106,6 +108,25 @@ def test_each_mistake_has_its_place(owner: APIClient):
         assert list(found) == [place or "/starts_at"]
     with all_tenants(reason="test"):
         assert not Job.objects.filter(kind="report").exists()
+
+
+@folder_only
+def test_a_source_is_one_of_the_tenant_or_of_its_files(owner: APIClient):
+    make_tenant("other")
+    with all_tenants(reason="test"):
+        for tenant, name in (("owner", "OURS"), ("other", "OTHERS")):
+            DialectProfile.objects.create(tenant_id=tenant, name=name, definition={})
+    make_file("owner", job=make_job("owner"), path="gone.csv", source="GONE")
+    for source in ("UPI", "HDFC", "OURS", "GONE"):
+        ordered(owner, filters={"source": source})
+    for source in ("FOO", "OTHERS"):
+        body = {**BODY, "filters": {"source": source}}
+        problem = assert_problem(owner.post(REPORT, body, format="json"), 400)
+        assert places(problem) == {"/filters/source": "unknown_source"}
+        told = problem["errors"][0]["detail"]
+        assert told.startswith(f"Unknown source '{source}'; use one of: ")
+        assert {"HDFC", "OURS", "UPI"} <= set(re.findall(r"\w+", told))
+        assert "OTHERS" not in told.partition(";")[2]
 
 
 @folder_only

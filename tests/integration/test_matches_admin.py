@@ -186,6 +186,7 @@ def test_a_plain_match_is_found_by_its_key_and_taken_apart(
     address += f"?profile={profile.pk}&key={ours.reference_id}"
     answer = browser.get(address)
     assert [row["pk"] for row in answer.context["rows"]] == [ours.pk, theirs.pk]
+    assert "told as one ambiguous mismatch" in answer.content.decode()
     chosen = [ours.pk, theirs.pk, 10**12]
     answer = browser.post(address, {"row": chosen, "why": " "})
     assert "Say why" in said(answer)

@@ -246,6 +246,9 @@ def test_rows_that_a_person_took_apart_are_told_by_the_next_run(kept: str):
         }
     )
     assert {kind for kind, *_ in standing()} == wanted
+    with all_tenants(reason="test"):
+        notes = set(Reconciliation.objects.values_list("notes", flat=True))
+    assert ("A person took them apart" in notes) == (kept == "plain")
 
 
 def test_a_suggestion_is_confirmed_once_its_rule_is():

@@ -149,6 +149,7 @@ def test_what_makes_no_schedule_is_refused_where_it_stands(
     ("what", "filters", "told"),
     [
         ("transactions", '{"source": ["UPI"]}', "source: Give a string."),
+        ("transactions", '{"source": "FOO"}', "source: Unknown source 'FOO'; use one"),
         ("transactions", '{"status": "OK"}', "status: Give one of: SUCCESS, FAILED"),
         ("transactions", '{"meter": "rows"}', "meter: Reports of transactions are fi"),
         ("transactions", '{"colour": "red"}', "colour: There is no such field."),

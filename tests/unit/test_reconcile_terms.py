@@ -74,25 +74,46 @@ def test_terms_of_a_run_that_knew_of_fewer_are_read():
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "told"),
     [
-        {"key": "amount"},
-        {"shape": "many_to_many"},
-        {"amount": "much"},
-        {"amount": "NaN"},
-        {"percent": "Infinity"},
-        {"days": None},
-        {"is_confirmed": "false"},
+        (
+            {"key": "amount"},
+            "key: Give one of: reference_id, source_txn_id, account_id.",
+        ),
+        ({"key": ["x"]}, "key: Give one of: "),
+        (
+            {"shape": "many_to_many"},
+            "shape: Give one of: one_to_one, one_to_many, many_to_one.",
+        ),
+        ({"amount": "much"}, 'amount: Give an amount as text, like "0.50".'),
+        ({"amount": "NaN"}, "amount: Give an amount"),
+        ({"amount": "sNaN"}, "amount: Give an amount"),
+        ({"amount": 0.5}, "amount: Give an amount"),
+        ({"amount": "1E+99"}, "amount: Give an amount"),
+        ({"percent": "Infinity"}, 'percent: Give a percentage as text, like "0.5".'),
+        ({"percent": "0.00001"}, "percent: Give a percentage"),
+        ({"days": None}, "days: Give a whole number."),
+        ({"days": True}, "days: Give a whole number."),
+        ({"is_confirmed": "false"}, "is_confirmed: Give true or false."),
+        ({"colour": 1}, "colour: There is no such field. A rule has: key, shape, "),
     ],
 )
-def test_what_is_no_rule_is_refused(change: dict[str, Any]):
-    with pytest.raises(NotARuleError, match="not a rule"):
+def test_what_is_no_rule_is_refused_by_its_field(change: dict[str, Any], told: str):
+    with pytest.raises(NotARuleError) as caught:
         rule_from_json(rule_json(FIRST) | change)
+    assert str(caught.value).startswith(told)
+    assert caught.value.field == next(iter(change))
 
 
-def test_a_rule_without_a_part_is_refused():
-    with pytest.raises(NotARuleError):
-        rule_from_json({"key": "reference_id"})
+def test_what_is_no_object_is_no_rule():
+    with pytest.raises(NotARuleError, match=r"^A rule is an object\.$"):
+        rule_from_json(["key"])
+
+
+def test_what_a_rule_leaves_out_is_as_usual():
+    assert rule_from_json({}) == Rule()
+    found = rule_from_json({"key": "account_id", "is_confirmed": False})
+    assert found == Rule(key=Key.ACCOUNT, is_confirmed=False)
 
 
 # --- Of a profile ---------------------------------------------------------------------

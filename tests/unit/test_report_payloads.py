@@ -52,7 +52,7 @@ def test_filters_may_be_left_out():
         ({"ends_at": GOOD["starts_at"]}, "ends_at", "It has to be after starts_at."),
         ({"starts_at": "2025-02-01T00:00:00Z"}, "ends_at", "400 days at most"),
         ({"limit": 5}, "limit", "There is no such field."),
-        ({"filters": []}, "filters", "must be a JSON object"),
+        ({"filters": []}, "filters", "The filters must be a JSON object."),
         ({"filters": {"colour": "red"}}, "filters/colour", "There is no such field."),
         (
             {"filters": {"meter": "rows"}},
