@@ -145,8 +145,9 @@ def _cards(
     rows = sum(day.ours + day.theirs for day in found)
     in_time = ratio(sum(day.in_time for day in found), rows)
     waiting = sum(each.count for each in ages)
+    of_ours = f"of {ours:,} row{'' if ours == 1 else 's'} of ours"
     return [
-        _card("Match rate", percent_text(rate), "succeeded", f"of {ours:,} our rows"),
+        _card("Match rate", percent_text(rate), "succeeded", of_ours),
         {
             **_card("Open now", f"{waiting:,}", "retryable", "of whichever day"),
             "url": _queue(choice),

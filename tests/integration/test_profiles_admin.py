@@ -266,6 +266,16 @@ def test_a_run_is_ordered_over_days_as_the_profile_tells_them(browser: Client):
     )
 
 
+def test_a_run_of_one_day_is_told_as_one_day(browser: Client):
+    profile = make_profile("t1")
+
+    answer = ask(browser, profile, DAY, DAY)
+
+    job = browser.get(answer.headers["HX-Redirect"]).content.decode()
+    assert f"A run of {DAY} is ordered." in job
+    assert LogEntry.objects.get().change_message == f"Ordered a run of {DAY}."
+
+
 @pytest.mark.parametrize(
     ("first", "last", "text"),
     [
@@ -497,3 +507,31 @@ def test_a_profile_that_nothing_needs_is_deleted(browser: Client):
 
     with all_tenants(reason="test"):
         assert not Profile.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (
+            1,
+            "1 mismatch is open by the terms as they were, of {}. Run now, over that "
+            "day, looks at it by",
+        ),
+        (
+            2,
+            "2 mismatches are open by the terms as they were, of {}. Run now, over "
+            "that day, looks at them by",
+        ),
+    ],
+)
+def test_one_day_that_stands_by_old_terms_is_told_as_one(
+    browser: Client, count: int, told: str
+):
+    profile = make_profile("t1")
+    for number in range(count):
+        make_mismatch(profile, internal_id=1 + number)
+
+    form = form_of(browser.get(url_of(profile)).content.decode()) | {"cutoff": "18:00"}
+    answer = browser.post(url_of(profile), form, follow=True)
+
+    assert told.format(DAY) in answer.content.decode()

@@ -306,6 +306,7 @@ def test_the_page_shows_one_tenant_and_one_currency(browser: Client, today: date
     assert "profile of t2" not in text
     assert [row["currency"] for row in page.context["ages"]] == ["INR"]
     assert page.context["days"][0]["match_rate"] == "90.00%"
+    assert "of 10 rows of ours" in text
     value = json.loads(page.context["charts"][1]["data"])["datasets"]
     assert [each["data"][-1] for each in value] == [0.0, 300.0]
     both = browser.get(url())
