@@ -18,6 +18,7 @@ from reconciliation.days import Day, by_type, currencies, days
 from reconciliation.measures import BUCKET_NAMES, Ageing, ageing, percent_text, ratio
 from reconciliation.models import Profile
 from reconciliation.selectors import IN_TIME_HOURS, Choice
+from tenants.selectors import UnknownTenantError, tenant_get
 
 #: Days that can be looked at, and those that are at first.
 SPANS: Final = (7, 30, 90)
@@ -53,7 +54,7 @@ def page(
         "buckets": BUCKET_NAMES,
         "days": [_day_row(choice, day) for day in reversed(found)],
         "hours": IN_TIME_HOURS,
-        "has_profiles": bool(selectors.profiles_of(choice)),
+        "missing": _missing(choice),
     }
     return render(request, "admin/reconciliation/overview.html", context)
 
@@ -71,6 +72,20 @@ def _choice(request: HttpRequest, now: datetime) -> tuple[Choice, int]:
         profile=int(profile) if is_id else None,
     )
     return choice, count
+
+
+def _missing(choice: Choice) -> str:
+    """Return what there is not, without which there is nothing to show."""
+    whose = ""
+    if choice.tenant is not None:
+        try:
+            tenant_get(slug=choice.tenant)
+        except UnknownTenantError as error:
+            return str(error)
+        whose = f" for {choice.tenant}"
+    if selectors.profiles_of(choice):
+        return ""
+    return f"No profile says what is compared with what{whose}."
 
 
 def _most_moved(found: Iterable[Day], names: list[str]) -> str:

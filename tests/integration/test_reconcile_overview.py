@@ -350,6 +350,21 @@ def test_what_nothing_can_match_is_no_error(browser: Client, query: dict[str, st
     assert "<script>alert(1)" not in page.content.decode()
 
 
+def test_what_there_is_not_is_told(browser: Client):
+    make_tenant("t1")
+
+    for tenant, told in (
+        ("t9", "There is no tenant &#x27;t9&#x27;."),
+        ("t1", "No profile says what is compared with what for t1."),
+        ("", "No profile says what is compared with what."),
+    ):
+        assert told in browser.get(url(), {"tenant": tenant}).content.decode()
+    make_profile("t1")
+    page = browser.get(url(), {"tenant": "t1"}).content.decode()
+    assert "No profile says" not in page
+    assert "There is no" not in page
+
+
 def test_who_may_not_see_mismatches_sees_no_figures(client: Client):
     person = User.objects.create_user("new", is_staff=True)
     client.force_login(person)
