@@ -464,6 +464,14 @@ def test_mismatches_are_filtered_by_what_they_are(browser: Client, profile: Prof
     assert found(browser, amount_to="x") == found(browser, day_to="x") == []
 
 
+@pytest.mark.parametrize("name", ["reconciliation", "match"])
+def test_the_only_profile_is_offered_as_a_filter(
+    browser: Client, profile: Profile, name: str
+):
+    address = reverse(f"admin:reconciliation_{name}_changelist")
+    assert '<select name="profile__id__exact"' in page(browser, address)
+
+
 @pytest.mark.parametrize(
     ("age", "days"),
     [
