@@ -350,6 +350,78 @@ def test_what_nothing_can_match_is_no_error(browser: Client, query: dict[str, st
     assert "<script>alert(1)" not in page.content.decode()
 
 
+def test_days_of_the_past_are_shown(browser: Client, today: date):
+    make_tenant("t1")
+    profile = make_profile("t1")
+    file = make_file("t1", job=make_job("t1"), source="LEDGER")
+    for currency in ("INR", "USD"):
+        make_file_day(profile, file.pk, day=DAY, currency=currency)
+
+    asked = {"tenant": "t1", "days": "7", "until": str(DAY), "currency": "USD"}
+    page = browser.get(url(), asked)
+
+    shown = [row["day"] for row in page.context["days"]]
+    assert shown == [str(DAY - timedelta(days=shift)) for shift in range(7)]
+    assert page.context["days"][0]["ours"] == "20"
+    assert f'name="until" value="{DAY}" max="{today}"' in page.content.decode()
+    assert page.context["latest"] is None
+    for _, link, _ in page.context["spans"] + page.context["currencies"]:
+        assert f"until={DAY}" in link
+        assert "tenant=t1" in link
+    assert [is_chosen for *_, is_chosen in page.context["spans"]] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_span_without_rows_leads_to_the_latest_that_there_are(
+    browser: Client, today: date
+):
+    for slug in ("t1", "t2", "t3"):
+        make_tenant(slug)
+    profile, other = make_profile("t1"), make_profile("t2")
+    make_profile("t3")
+    for shift, owner in ((60, profile), (50, profile), (45, other), (-1, profile)):
+        file = make_file(
+            owner.tenant_id, job=make_job(owner.tenant_id), path=f"{shift}"
+        )
+        make_file_day(owner, file.pk, day=today - timedelta(days=shift))
+    make_file_day(profile, file.pk, day=today - timedelta(days=40), rows=0)
+    latest = today - timedelta(days=50)
+
+    page = browser.get(f"{url()}?profile={profile.pk}&days=7")
+
+    assert f"The latest rows are of {latest}: " in page.content.decode()
+    day, link = page.context["latest"]
+    assert day == latest
+    led = browser.get(link).context
+    assert (led["days"][0]["day"], led["days"][0]["ours"]) == (str(latest), "10")
+    assert (led["choice"].profile, led["span"], led["latest"]) == (profile.pk, 7, None)
+    for asked, ago in (({"tenant": "t2"}, 45), ({}, 45), ({"tenant": "t3"}, None)):
+        found = browser.get(url(), asked).context["latest"]
+        assert (found and (today - found[0]).days) == ago
+
+
+@pytest.mark.parametrize(
+    ("until", "told"),
+    [
+        ("x", "Until: write it like 2026-01-31."),
+        ("2026-02-30", "Until: write it like 2026-01-31."),
+        ("0001-01-01", "is too long ago"),
+        ("9999-12-31", "is still to come"),
+    ],
+)
+def test_a_day_that_no_span_ends_with_is_told(
+    browser: Client, today: date, until: str, told: str
+):
+    page = browser.get(url(), {"until": until})
+
+    assert told in page.content.decode()
+    assert page.context["choice"].last == today
+    assert not any("until" in link for _, link, _ in page.context["spans"])
+
+
 def test_what_there_is_not_is_told(browser: Client):
     make_tenant("t1")
 
