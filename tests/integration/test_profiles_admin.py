@@ -18,7 +18,7 @@ from jobs.handlers import Kind
 from jobs.models import Job
 from reconciliation.matching import Rule
 from reconciliation.models import MatchRule, Profile, Run
-from reconciliation.terms import rule_json, rules_of
+from reconciliation.terms import rule_json, rules_of, terms_of
 from tenants.scoping import all_tenants
 from tests.arrange import make_admin, make_tenant
 from tests.integration.forms import form_of
@@ -264,6 +264,36 @@ def test_a_run_is_ordered_over_days_as_the_profile_tells_them(browser: Client):
     assert LogEntry.objects.get().change_message == (
         "Ordered a run of 2026-01-15 to 2026-01-16."
     )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"time_zone": "Pacific/Kiritimati"},
+        {"time_zone": "Pacific/Pago_Pago"},
+        {"time_zone": "UTC", "cutoff": "00:01"},
+    ],
+)
+def test_a_run_is_offered_for_yesterday_as_the_profile_tells_it(
+    browser: Client, values: dict[str, Any]
+):
+    profile = make_profile("t1", **values)
+    with all_tenants(reason="test"):
+        profile.refresh_from_db()
+    terms = terms_of(profile, ())
+    url = reverse("admin:reconciliation_profile_run_now", args=[profile.pk])
+
+    form = form_of(browser.get(url).content.decode())
+
+    day = terms.day(timezone.now()) - timedelta(days=1)
+    assert (form["first"], form["last"]) == (str(day), str(day))
+
+
+@pytest.mark.parametrize("number", ["99999999", "x"])
+def test_a_run_of_no_profile_is_refused(browser: Client, number: str):
+    url = reverse("admin:reconciliation_profile_run_now", args=[number])
+
+    assert browser.get(url).status_code == 404
 
 
 def test_a_run_of_one_day_is_told_as_one_day(browser: Client):
