@@ -5,6 +5,7 @@ day counts if it is one of the days of the month *and* one of the days of the we
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -85,6 +86,17 @@ def crontab_of(
         zone=zone,
         text=" ".join(text.strip() for text in given),
     )
+
+
+def faults_of(fields: Mapping[str, str]) -> list[CrontabError]:
+    """Return what is wrong with each of five fields by name: one fault for a field."""
+    found = []
+    for name, _, least, most in FIELDS:
+        try:
+            _numbers(fields[name].strip(), name, least, most)
+        except CrontabError as error:
+            found.append(error)
+    return found
 
 
 def _numbers(text: str, name: str, least: int, most: int) -> frozenset[int]:

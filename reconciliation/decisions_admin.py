@@ -88,7 +88,10 @@ class ReopenForm(forms.Form):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Something to be done with mismatches, and its words; {n} is how many."""
+    """Something to be done with mismatches, and its words.
+
+    In them, {n} is how many, and {were} the verb that goes with it.
+    """
 
     action: Action
     title: str
@@ -145,7 +148,7 @@ DECISIONS: Final = MappingProxyType(
         "approve": Decision(
             action=Action.APPROVED,
             title="Approve what others resolved",
-            question="Agree with how {n} were resolved?",
+            question="Agree with how {n} {were} resolved?",
             button="Approve {n}",
             said="approved",
             form=ApproveForm,
@@ -241,13 +244,14 @@ def _ask(
     deed = Deed(action=decision.action, by=request.user.get_username())
     preview = mismatches_preview(rows=rows, deed=deed)
     count = min(preview.count, AT_ONCE)
-    number = f"{count:,} mismatch" + ("" if count == 1 else "es")
+    noun, were = ("mismatch", "was") if count == 1 else ("mismatches", "were")
+    number = f"{count:,} {noun}"
     context = {
         **screen.admin_site.each_context(request),
         **given,
         "title": decision.title,
         "opts": screen.opts,
-        "question": decision.question.format(n=number),
+        "question": decision.question.format(n=number, were=were),
         "submit_text": decision.button.format(n=number),
         "form": form,
         "hidden": [*given["hidden"], ("seen", seen or "")],

@@ -27,7 +27,6 @@ from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesCheckboxFilter,
     DropdownFilter,
-    RelatedDropdownFilter,
 )
 
 from ingestion.masking import mask_id
@@ -36,6 +35,7 @@ from reconciliation import pairing, plain_matches_admin
 from reconciliation.decisions_admin import RESOLVE, ApproveForm
 from reconciliation.deeds import DeedError
 from reconciliation.match_decisions_admin import DECISIONS, stakes
+from reconciliation.mismatch_filters_admin import ProfileFilter
 from reconciliation.mismatch_rows import signed
 from reconciliation.models import Match, MatchRow
 from reconciliation.pairing import PairingError
@@ -92,7 +92,7 @@ class MatchAdmin(ReadOnlyAdmin):
     list_filter = (
         ("state", ChoicesCheckboxFilter),
         ("tenant", AutocompleteSelectFilter),
-        ("profile", RelatedDropdownFilter),
+        ("profile", ProfileFilter),
         OriginFilter,
     )
     change_form_template = "admin/reconciliation/match/change_form.html"

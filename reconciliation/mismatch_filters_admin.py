@@ -10,7 +10,11 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
+from unfold.contrib.filters.admin import (
+    DropdownFilter,
+    RangeDateFilter,
+    RelatedDropdownFilter,
+)
 
 from reconciliation.lifecycle import ACTIVE, State
 
@@ -52,6 +56,14 @@ class StateFilter(DropdownFilter):  # type: ignore[misc]
         if self.value() == "all" or (not self.value() and request.GET.get("q")):
             return rows
         return rows.filter(state__in=[self.value()] if self.value() else ACTIVE)
+
+
+class ProfileFilter(RelatedDropdownFilter):  # type: ignore[misc]
+    """Shows what is of one profile."""
+
+    def has_output(self) -> bool:
+        """Offer it for one profile, too: links come here that have it chosen."""
+        return bool(self.lookup_choices)
 
 
 class AssigneeFilter(DropdownFilter):  # type: ignore[misc]

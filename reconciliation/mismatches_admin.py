@@ -28,7 +28,6 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesCheckboxFilter,
-    RelatedDropdownFilter,
 )
 
 from ingestion.filters_admin import AmountFilter
@@ -43,6 +42,7 @@ from reconciliation.mismatch_filters_admin import (
     AgeFilter,
     AssigneeFilter,
     DayFilter,
+    ProfileFilter,
     StateFilter,
 )
 from reconciliation.mismatch_page_admin import TONES, page, told
@@ -78,7 +78,7 @@ class MismatchAdmin(ReadOnlyAdmin):
         StateFilter,
         ("mismatch_type", ChoicesCheckboxFilter),
         ("tenant", AutocompleteSelectFilter),
-        ("profile", RelatedDropdownFilter),
+        ("profile", ProfileFilter),
         AssigneeFilter,
         AgeFilter,
         ("day", DayFilter),

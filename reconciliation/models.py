@@ -132,7 +132,7 @@ class MatchRule(TenantOwned):
         ]
 
     def __str__(self) -> str:
-        return f"rule {self.place} of profile {self.profile_id}"
+        return f"rule {self.place} of {self.profile}"
 
 
 class Run(TenantOwned):
@@ -337,7 +337,7 @@ class Match(TenantByParent):
         ]
 
     def __str__(self) -> str:
-        return f"match {self.pk} of profile {self.profile_id}"
+        return f"match {self.pk} of {self.profile}"
 
 
 class MatchRow(TenantByParent):

@@ -1,7 +1,7 @@
 """The page of reconciliation: how much matches, what is open, and for how long."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -18,10 +18,13 @@ from reconciliation.days import Day, by_type, currencies, days
 from reconciliation.measures import BUCKET_NAMES, Ageing, ageing, percent_text, ratio
 from reconciliation.models import Profile
 from reconciliation.selectors import IN_TIME_HOURS, Choice
+from tenants.selectors import UnknownTenantError, tenant_get
 
 #: Days that can be looked at, and those that are at first.
 SPANS: Final = (7, 30, 90)
 SPAN: Final = 30
+#: The first day that a span of any length can end with.
+_EARLIEST: Final = date.min + timedelta(days=max(SPANS))
 #: Profiles that are offered by name; the others are reached through their tenant.
 MOST_OFFERED: Final = 200
 _STATES: Final = (
@@ -37,40 +40,74 @@ def page(
     """Show the page. Raises PermissionDenied for staff who may not see mismatches."""
     if not request.user.has_perm("reconciliation.view_reconciliation"):
         raise PermissionDenied
-    choice, span = _choice(request, now)
+    today = localtime(now).date()
+    until, flaw = _until(request.GET.get("until", "").strip(), today)
+    choice, span = _choice(request, until)
     found = days(choice)
     names = currencies(found)
     currency = request.GET.get("currency", "")
     shown = currency if currency in names else _most_moved(found, names)
+    asked = _asked(choice, span, shown, today)
     ages = ageing(selectors.open_by_age(choice, now=now))
     context = {
         **each_context,
         "title": "Reconciliation",
-        **_toolbar(choice, span, shown, names),
+        **_toolbar(choice, asked, names),
+        "today": today,
+        "flaw": flaw,
+        "latest": _latest(choice, found, asked, today),
         "cards": _cards(choice, found, ages),
         "charts": _charts(choice, found, shown, ages),
         "ages": [_age_row(each) for each in ages],
         "buckets": BUCKET_NAMES,
         "days": [_day_row(choice, day) for day in reversed(found)],
         "hours": IN_TIME_HOURS,
-        "has_profiles": bool(selectors.profiles_of(choice)),
+        "missing": _missing(choice),
     }
     return render(request, "admin/reconciliation/overview.html", context)
 
 
-def _choice(request: HttpRequest, now: datetime) -> tuple[Choice, int]:
+def _until(text: str, today: date) -> tuple[date, str]:
+    """Return the last day that is asked for, or today and what is wrong with it."""
+    if not text:
+        return today, ""
+    try:
+        until = date.fromisoformat(text)
+    except ValueError:
+        return today, "Until: write it like 2026-01-31."
+    if until < _EARLIEST:
+        return today, f"{until} is too long ago: these are the days until today."
+    if until > today:
+        return today, f"{until} is still to come: these are the days until today."
+    return until, ""
+
+
+def _choice(request: HttpRequest, until: date) -> tuple[Choice, int]:
     """Return what the address asks for; what nothing can match asks for nothing."""
     span, profile = request.GET.get("days", ""), request.GET.get("profile", "")
     count = int(span) if span in {str(each) for each in SPANS} else SPAN
     is_id = profile.isascii() and profile.isdigit() and len(profile) < 19
-    today = localtime(now).date()
     choice = Choice(
-        first=today - timedelta(days=count - 1),
-        last=today,
+        first=until - timedelta(days=count - 1),
+        last=until,
         tenant=request.GET.get("tenant", "").strip() or None,
         profile=int(profile) if is_id else None,
     )
     return choice, count
+
+
+def _missing(choice: Choice) -> str:
+    """Return what there is not, without which there is nothing to show."""
+    whose = ""
+    if choice.tenant is not None:
+        try:
+            tenant_get(slug=choice.tenant)
+        except UnknownTenantError as error:
+            return str(error)
+        whose = f" for {choice.tenant}"
+    if selectors.profiles_of(choice):
+        return ""
+    return f"No profile says what is compared with what{whose}."
 
 
 def _most_moved(found: Iterable[Day], names: list[str]) -> str:
@@ -82,15 +119,20 @@ def _most_moved(found: Iterable[Day], names: list[str]) -> str:
 # --- The toolbar ----------------------------------------------------------------------
 
 
-def _toolbar(
-    choice: Choice, span: int, currency: str, names: list[str]
-) -> dict[str, Any]:
-    asked = {
+def _asked(choice: Choice, span: int, currency: str, today: date) -> dict[str, Any]:
+    """Return what links of the page ask for again."""
+    return {
         "tenant": choice.tenant or "",
         "profile": choice.profile or "",
         "days": span,
+        # An address that somebody keeps goes with the time unless a day was chosen.
+        "until": "" if choice.last == today else choice.last,
         "currency": currency,
     }
+
+
+def _toolbar(choice: Choice, asked: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    span, currency = asked["days"], asked["currency"]
     return {
         "choice": choice,
         "span": span,
@@ -105,6 +147,16 @@ def _toolbar(
 def _url(asked: dict[str, Any], **changes: Any) -> str:
     given = {name: value for name, value in (asked | changes).items() if value}
     return f"{reverse('admin:reconciliation_overview')}?{urlencode(given)}"
+
+
+def _latest(
+    choice: Choice, found: list[Day], asked: dict[str, Any], today: date
+) -> tuple[date, str] | None:
+    """Return the latest day with rows, and its address, where none of these has any."""
+    if any(day.ours or day.theirs for day in found):
+        return None
+    latest = selectors.latest_day(choice, upto=today)
+    return None if latest is None else (latest, _url(asked, until=latest))
 
 
 def _tenants() -> list[str]:
@@ -145,8 +197,9 @@ def _cards(
     rows = sum(day.ours + day.theirs for day in found)
     in_time = ratio(sum(day.in_time for day in found), rows)
     waiting = sum(each.count for each in ages)
+    of_ours = f"of {ours:,} row{'' if ours == 1 else 's'} of ours"
     return [
-        _card("Match rate", percent_text(rate), "succeeded", f"of {ours:,} our rows"),
+        _card("Match rate", percent_text(rate), "succeeded", of_ours),
         {
             **_card("Open now", f"{waiting:,}", "retryable", "of whichever day"),
             "url": _queue(choice),

@@ -1,11 +1,12 @@
 """The form of a profile, and the question before a run."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Final
 from zoneinfo import available_timezones
 
 from django import forms
 from django.db.models import UniqueConstraint
+from django.http import Http404
 from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
@@ -132,20 +133,33 @@ class PeriodForm(DialogForm):
     first = forms.DateField(label="From day", widget=day_input())
     last = forms.DateField(label="To day", widget=day_input())
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        try:
+            self.profile = Profile.objects.get(pk=self.object_id)
+        except (Profile.DoesNotExist, ValueError):
+            raise Http404 from None
+        day = yesterday(self.profile, now=timezone.now())
+        self.initial = {"first": day, "last": day, **self.initial}
+
     def clean(self) -> dict[str, Any]:
         """Return the days; they are over or have begun, and not too many."""
         values: dict[str, Any] = super().clean() or self.cleaned_data
         first, last = values.get("first"), values.get("last")
         if first is None or last is None:
             return values
-        profile = Profile.objects.get(pk=self.object_id)
         try:
-            period = period_checked(profile, first, last, now=timezone.now())
+            period = period_checked(self.profile, first, last, now=timezone.now())
         except forms.ValidationError as error:
             self.add_error("last", error)  # a dialog shows no errors but its fields'
         else:
             values["period"] = period
         return values
+
+
+def yesterday(profile: Profile, *, now: datetime) -> date:
+    """Return the last day that is over, as the profile tells days."""
+    return terms_of(profile, ()).day(now) - timedelta(days=1)
 
 
 def period_checked(

@@ -23,7 +23,7 @@ from reconciliation.profile_forms_admin import PeriodForm, ProfileForm
 from reconciliation.rules_admin import RuleInline
 from reconciliation.terms import rules_of
 from reconciliation.trials_admin import may_run, tried, try_rules
-from reconciliation.wording import rule_words
+from reconciliation.wording import days_words, rule_words
 from tenants.adminkit import (
     ModelAdmin,
     after_dialog,
@@ -172,7 +172,7 @@ class ProfileAdmin(ModelAdmin):
         except NotAcceptingError as error:
             self.message_user(request, str(error), messages.ERROR)
             return after_dialog(change_url(Profile, profile.pk))
-        days = "{first} to {last}".format_map(form.cleaned_data)
+        days = days_words(form.cleaned_data["first"], form.cleaned_data["last"])
         rows = Profile.objects.filter(pk=profile.pk)
         log_change(request, rows, f"Ordered a run of {days}.")
         self.message_user(request, f"A run of {days} is ordered.", messages.SUCCESS)

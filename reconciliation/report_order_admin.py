@@ -22,7 +22,13 @@ from jobs.switches import NotAcceptingError
 from reconciliation.lifecycle import State
 from reconciliation.models import Profile, Reconciliation, Report
 from reconciliation.orders import report_order
-from reconciliation.report_payloads import DIRECTIONS, FILTERS, STATUSES, read_report
+from reconciliation.report_payloads import (
+    DIRECTIONS,
+    FILTERS,
+    STATUSES,
+    AmountField,
+    read_report,
+)
 from tenants.models import Tenant
 from tenants.scoping import tenant_scope
 from tenants.selectors import UnknownTenantError, tenant_get
@@ -58,6 +64,12 @@ _HINTS: Final[Mapping[str, str]] = {
     "kind": "Like ingest",
 }
 _WRONG_TIME: Final = "Choose a date and a time."
+#: Reasons that speak of JSON, and what a person who types into a form is told.
+_TO_PEOPLE: Final[Mapping[str, str]] = {
+    str(AmountField.default_error_messages["invalid_amount"]): (
+        "Give an amount like 1000.00."
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,4 +231,5 @@ def label_of(name: str) -> str:
 
 def _as_labelled(text: str) -> str:
     """Return a reason with the inputs that it names called as they are on the page."""
-    return _OTHER_INPUT.sub(lambda found: f"“{LABELS[found[0]]}”", text)
+    told = _TO_PEOPLE.get(text, text)
+    return _OTHER_INPUT.sub(lambda found: f"“{LABELS[found[0]]}”", told)

@@ -15,7 +15,7 @@ from unfold.widgets import (
 from jobs import strict_json
 from jobs.payloads import PayloadError
 from jobs.strict_json import StrictJSONError
-from reconciliation.crontabs import FIELDS, Crontab, CrontabError, crontab_of
+from reconciliation.crontabs import FIELDS, Crontab, crontab_of, faults_of
 from reconciliation.models import Report, Schedule
 from reconciliation.report_payloads import FILTERS, read_filters
 from reconciliation.slots import ever_comes
@@ -170,13 +170,13 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = {name: values.get(name, "") for name in NAMES}
         if values.get("preset"):
             fields = dict(zip(NAMES, values["preset"].split(), strict=True))
+        for each in faults_of(fields):
+            if each.field not in self.errors:  # else nothing is left of what was typed
+                text = f"{each.reason[0].upper()}{each.reason[1:]}."
+                self.add_error(each.field, text)
         if not values.get("zone") or any(name in self.errors for name in NAMES):
             return None
-        try:
-            cron = crontab_of(**fields, zone=ZoneInfo(values["zone"]))
-        except CrontabError as error:
-            self.add_error(error.field, f"{error.reason[0].upper()}{error.reason[1:]}.")
-            return None
+        cron = crontab_of(**fields, zone=ZoneInfo(values["zone"]))
         if not ever_comes(cron):
             self.add_error("day_of_month", _NEVER)
         return cron

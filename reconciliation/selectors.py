@@ -52,6 +52,15 @@ JOIN reconciliation_profile p ON p.id = f.profile_id
 JOIN ingestion_ingestedfile i ON i.id = f.file_id
 WHERE {_PROFILES} AND f.rows > 0 AND f.day BETWEEN %(first)s AND %(last)s
 """  # noqa: S608 - constants
+_LATEST: Final = f"""
+SELECT max(latest.day)
+FROM reconciliation_profile p CROSS JOIN LATERAL (
+    SELECT f.day FROM reconciliation_fileday f
+    WHERE f.profile_id = p.id AND f.rows > 0 AND f.day <= %(upto)s
+    ORDER BY f.day DESC LIMIT 1
+) AS latest
+WHERE {_PROFILES}
+"""  # noqa: S608 - constants
 # A row may have several mismatches, and is counted once.
 _STANDING: Final = f"""
 SELECT day, currency, count(*), COALESCE(sum(amount), 0)
@@ -152,6 +161,12 @@ def rows_of_days(choice: Choice) -> list[DayRows]:
     """Return what the files of the profiles brought, by day, side and currency."""
     span = timedelta(hours=IN_TIME_HOURS)
     return [DayRows(*row) for row in _read(_DAYS, choice, in_time=span)]
+
+
+def latest_day(choice: Choice, *, upto: date) -> date | None:
+    """Return the last day up to one that files brought rows of, of any span."""
+    latest: date | None = _read(_LATEST, choice, upto=upto)[0][0]
+    return latest
 
 
 def standing_of_days(choice: Choice) -> list[Standing]:

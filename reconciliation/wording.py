@@ -1,7 +1,7 @@
 """Rules and terms in plain words. Pure: no Django, no clock."""
 
 import re
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -95,6 +95,11 @@ def _closes(terms: Terms) -> str:
 def _hours(span: timedelta) -> str:
     hours = span // timedelta(hours=1)
     return f"{hours} hour{'' if hours == 1 else 's'} at most"
+
+
+def days_words(first: date, last: date) -> str:
+    """Return the days from the first to the last; one day is told once."""
+    return f"{first}" if first == last else f"{first} to {last}"
 
 
 # --- What runs told -------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from django.conf import settings
@@ -115,6 +115,13 @@ def manage(*arguments: str) -> list[str]:
 
 def _login_text(url: str, password: str) -> str:
     return f"{url}/admin/  user {_ADMIN}  password {password}"
+
+
+def login_of(lines: Iterable[str]) -> str:
+    """Return what the stack's lines say of the admin: address, user and password."""
+    named = (line.partition(" ") for line in lines)
+    texts = [text.strip() for name, _, text in named if name == "admin"]
+    return texts[-1]
 
 
 def _assets_fingerprint() -> str:

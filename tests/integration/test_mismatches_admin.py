@@ -192,7 +192,17 @@ def test_a_page_that_asks_about_one_says_which(browser: Client, profile: Profile
     assert f'href="{url("change", row)}">Amount {row.pk}: {ours.txn_id}</a>' in text
     match = make_match(profile, ours, theirs)
     address = reverse("admin:reconciliation_match_refuse", args=[match.pk])
-    assert f">Match {match.pk} of" in page(browser, address)
+    assert f">Match {match.pk} of {profile.name} of t1<" in page(browser, address)
+
+
+def test_the_question_counts_one_as_one(client: Client, profile: Profile):
+    done: Any = {"state": "resolved", "resolved_by": "ravi", "reason_code": "fee"}
+    rows = [make_mismatch(profile, fault_id=n, **done) for n in (1, 2)]
+    client.force_login(make_person("boss", *WORK, "approve_reconciliation"))
+    text = page(client, url("approve", rows[0]))
+    assert "Agree with how 1 mismatch was resolved?" in text
+    answer = act(client, "approve", [row.pk for row in rows])
+    assert "Agree with how 2 mismatches were resolved?" in answer.content.decode()
 
 
 def test_who_takes_what_somebody_took_is_told(browser: Client, profile: Profile):
@@ -452,6 +462,14 @@ def test_mismatches_are_filtered_by_what_they_are(browser: Client, profile: Prof
     ):
         assert found(browser, **asked) == [row.pk], asked
     assert found(browser, amount_to="x") == found(browser, day_to="x") == []
+
+
+@pytest.mark.parametrize("name", ["reconciliation", "match"])
+def test_the_only_profile_is_offered_as_a_filter(
+    browser: Client, profile: Profile, name: str
+):
+    address = reverse(f"admin:reconciliation_{name}_changelist")
+    assert '<select name="profile__id__exact"' in page(browser, address)
 
 
 @pytest.mark.parametrize(

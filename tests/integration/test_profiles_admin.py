@@ -18,7 +18,7 @@ from jobs.handlers import Kind
 from jobs.models import Job
 from reconciliation.matching import Rule
 from reconciliation.models import MatchRule, Profile, Run
-from reconciliation.terms import rule_json, rules_of
+from reconciliation.terms import rule_json, rules_of, terms_of
 from tenants.scoping import all_tenants
 from tests.arrange import make_admin, make_tenant
 from tests.integration.forms import form_of
@@ -267,6 +267,46 @@ def test_a_run_is_ordered_over_days_as_the_profile_tells_them(browser: Client):
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        {"time_zone": "Pacific/Kiritimati"},
+        {"time_zone": "Pacific/Pago_Pago"},
+        {"time_zone": "UTC", "cutoff": "00:01"},
+    ],
+)
+def test_a_run_is_offered_for_yesterday_as_the_profile_tells_it(
+    browser: Client, values: dict[str, Any]
+):
+    profile = make_profile("t1", **values)
+    with all_tenants(reason="test"):
+        profile.refresh_from_db()
+    terms = terms_of(profile, ())
+    url = reverse("admin:reconciliation_profile_run_now", args=[profile.pk])
+
+    form = form_of(browser.get(url).content.decode())
+
+    day = terms.day(timezone.now()) - timedelta(days=1)
+    assert (form["first"], form["last"]) == (str(day), str(day))
+
+
+@pytest.mark.parametrize("number", ["99999999", "x"])
+def test_a_run_of_no_profile_is_refused(browser: Client, number: str):
+    url = reverse("admin:reconciliation_profile_run_now", args=[number])
+
+    assert browser.get(url).status_code == 404
+
+
+def test_a_run_of_one_day_is_told_as_one_day(browser: Client):
+    profile = make_profile("t1")
+
+    answer = ask(browser, profile, DAY, DAY)
+
+    job = browser.get(answer.headers["HX-Redirect"]).content.decode()
+    assert f"A run of {DAY} is ordered." in job
+    assert LogEntry.objects.get().change_message == f"Ordered a run of {DAY}."
+
+
+@pytest.mark.parametrize(
     ("first", "last", "text"),
     [
         (0, 2, "is still to come"),
@@ -497,3 +537,31 @@ def test_a_profile_that_nothing_needs_is_deleted(browser: Client):
 
     with all_tenants(reason="test"):
         assert not Profile.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (
+            1,
+            "1 mismatch is open by the terms as they were, of {}. Run now, over that "
+            "day, looks at it by",
+        ),
+        (
+            2,
+            "2 mismatches are open by the terms as they were, of {}. Run now, over "
+            "that day, looks at them by",
+        ),
+    ],
+)
+def test_one_day_that_stands_by_old_terms_is_told_as_one(
+    browser: Client, count: int, told: str
+):
+    profile = make_profile("t1")
+    for number in range(count):
+        make_mismatch(profile, internal_id=1 + number)
+
+    form = form_of(browser.get(url_of(profile)).content.decode()) | {"cutoff": "18:00"}
+    answer = browser.post(url_of(profile), form, follow=True)
+
+    assert told.format(DAY) in answer.content.decode()

@@ -306,6 +306,7 @@ def test_the_page_shows_one_tenant_and_one_currency(browser: Client, today: date
     assert "profile of t2" not in text
     assert [row["currency"] for row in page.context["ages"]] == ["INR"]
     assert page.context["days"][0]["match_rate"] == "90.00%"
+    assert "of 10 rows of ours" in text
     value = json.loads(page.context["charts"][1]["data"])["datasets"]
     assert [each["data"][-1] for each in value] == [0.0, 300.0]
     both = browser.get(url())
@@ -347,6 +348,93 @@ def test_what_nothing_can_match_is_no_error(browser: Client, query: dict[str, st
 
     assert page.status_code == 200
     assert "<script>alert(1)" not in page.content.decode()
+
+
+def test_days_of_the_past_are_shown(browser: Client, today: date):
+    make_tenant("t1")
+    profile = make_profile("t1")
+    file = make_file("t1", job=make_job("t1"), source="LEDGER")
+    for currency in ("INR", "USD"):
+        make_file_day(profile, file.pk, day=DAY, currency=currency)
+
+    asked = {"tenant": "t1", "days": "7", "until": str(DAY), "currency": "USD"}
+    page = browser.get(url(), asked)
+
+    shown = [row["day"] for row in page.context["days"]]
+    assert shown == [str(DAY - timedelta(days=shift)) for shift in range(7)]
+    assert page.context["days"][0]["ours"] == "20"
+    assert f'name="until" value="{DAY}" max="{today}"' in page.content.decode()
+    assert page.context["latest"] is None
+    for _, link, _ in page.context["spans"] + page.context["currencies"]:
+        assert f"until={DAY}" in link
+        assert "tenant=t1" in link
+    assert [is_chosen for *_, is_chosen in page.context["spans"]] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_span_without_rows_leads_to_the_latest_that_there_are(
+    browser: Client, today: date
+):
+    for slug in ("t1", "t2", "t3"):
+        make_tenant(slug)
+    profile, other = make_profile("t1"), make_profile("t2")
+    make_profile("t3")
+    for shift, owner in ((60, profile), (50, profile), (45, other), (-1, profile)):
+        file = make_file(
+            owner.tenant_id, job=make_job(owner.tenant_id), path=f"{shift}"
+        )
+        make_file_day(owner, file.pk, day=today - timedelta(days=shift))
+    make_file_day(profile, file.pk, day=today - timedelta(days=40), rows=0)
+    latest = today - timedelta(days=50)
+
+    page = browser.get(f"{url()}?profile={profile.pk}&days=7")
+
+    assert f"The latest rows are of {latest}: " in page.content.decode()
+    day, link = page.context["latest"]
+    assert day == latest
+    led = browser.get(link).context
+    assert (led["days"][0]["day"], led["days"][0]["ours"]) == (str(latest), "10")
+    assert (led["choice"].profile, led["span"], led["latest"]) == (profile.pk, 7, None)
+    for asked, ago in (({"tenant": "t2"}, 45), ({}, 45), ({"tenant": "t3"}, None)):
+        found = browser.get(url(), asked).context["latest"]
+        assert (found and (today - found[0]).days) == ago
+
+
+@pytest.mark.parametrize(
+    ("until", "told"),
+    [
+        ("x", "Until: write it like 2026-01-31."),
+        ("2026-02-30", "Until: write it like 2026-01-31."),
+        ("0001-01-01", "is too long ago"),
+        ("9999-12-31", "is still to come"),
+    ],
+)
+def test_a_day_that_no_span_ends_with_is_told(
+    browser: Client, today: date, until: str, told: str
+):
+    page = browser.get(url(), {"until": until})
+
+    assert told in page.content.decode()
+    assert page.context["choice"].last == today
+    assert not any("until" in link for _, link, _ in page.context["spans"])
+
+
+def test_what_there_is_not_is_told(browser: Client):
+    make_tenant("t1")
+
+    for tenant, told in (
+        ("t9", "There is no tenant &#x27;t9&#x27;."),
+        ("t1", "No profile says what is compared with what for t1."),
+        ("", "No profile says what is compared with what."),
+    ):
+        assert told in browser.get(url(), {"tenant": tenant}).content.decode()
+    make_profile("t1")
+    page = browser.get(url(), {"tenant": "t1"}).content.decode()
+    assert "No profile says" not in page
+    assert "There is no" not in page
 
 
 def test_who_may_not_see_mismatches_sees_no_figures(client: Client):

@@ -155,7 +155,7 @@ def test_the_tenant_is_chosen_as_on_other_forms_by_who_may_see_tenants(
             "Greatest amount",
             "It is below “Least amount”",
         ),
-        ({"transactions-amount_min": "1,000"}, "Least amount", "Give an amount"),
+        ({"transactions-amount_min": "1,000"}, "Least amount", "Give an amount like 1"),
         ({"transactions-file_id": "x"}, "File number", "Give a whole number."),
         ({"transactions-status": "OK"}, "Status", "Give one of"),
         ({"transactions-source": "FOO"}, "Source", "Unknown source"),

@@ -145,6 +145,24 @@ def test_what_makes_no_schedule_is_refused_where_it_stands(
     assert not PeriodicTask.objects.exists()
 
 
+def test_each_wrong_field_of_a_crontab_is_told_at_once(
+    browser: Client, profile: Profile
+):
+    wrong = {"minute": "61", "hour": "25", "day_of_month": "1" * 65, "day_of_week": "8"}
+    answer = browser.post(ADD, filled(profile, **wrong, zone="Mars/Base"))
+    errors = answer.context["adminform"].form.errors
+    assert set(errors) == {*wrong, "zone"}
+    for field, words in (
+        ("minute", "'61' is not from 0 to 59."),
+        ("hour", "'25' is not from 0 to 23."),
+        ("day_of_month", "at most 64 characters"),
+        ("day_of_week", "'8' is not from 0 to 6."),
+    ):
+        (told,) = errors[field]
+        assert words in told
+    assert not PeriodicTask.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("what", "filters", "told"),
     [

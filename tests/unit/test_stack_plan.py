@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from taskqueue_site.stack_plan import product_plan
+from taskqueue_site.stack_plan import login_of, product_plan
 
 
 @pytest.mark.parametrize("drain_seconds", [0, 10, 600])
@@ -22,3 +22,18 @@ def test_workers_have_longer_than_their_jobs_and_nothing_new(
         if program.name in ("worker", "maintenance"):
             assert program.patience > drain_seconds
     assert ranks == {0: {"dispatcher"}, 1: {"web", "worker", "maintenance", "beat"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [({}, None), ({"ADMIN_PASSWORD": "x"}, "as in ADMIN_PASSWORD")]
+)
+def test_the_login_is_found_among_the_lines_of_the_stack(
+    tmp_path: Path, given: dict[str, str], shown: str | None
+) -> None:
+    plan = product_plan(
+        host="127.0.0.1", port=8000, concurrency=2, directory=tmp_path, given=given
+    )
+    lines = ["postgresql   started", "administrator", *plan.closing_lines(), "ready"]
+    password = shown or (tmp_path / "admin_password").read_text().strip()
+    told = f"{plan.url}/admin/  user admin  password {password}"
+    assert login_of(lines) == told

@@ -16,6 +16,7 @@ from django.utils import timezone
 from taskqueue_site import demo, demo_reconciliation, demo_sources, demo_table
 from taskqueue_site.demo import Producer
 from taskqueue_site.foreground import StackFailedError, follow, running_stack
+from taskqueue_site.stack_plan import login_of
 
 
 class Command(BaseCommand):
@@ -53,7 +54,13 @@ class Command(BaseCommand):
             *("--concurrency", str(options["concurrency"])),
             *("--data", str(settings.STACK_DATA)),
         ]
-        with running_stack(settings.BASE_DIR, stack_options, self._say) as stack:
+        told: list[str] = []
+
+        def say(line: str) -> None:
+            told.append(line)
+            self._say(line)
+
+        with running_stack(settings.BASE_DIR, stack_options, say) as stack:
             address = f"http://127.0.0.1:{options['port']}"
             # A process of its own reads its settings anew, now that the stack is up.
             command = [sys.executable, "manage.py", "demo", "--on", address]
@@ -62,7 +69,7 @@ class Command(BaseCommand):
             if done.returncode:
                 raise CommandError("The demonstration failed; see above.")
             if not options["once"]:
-                self._say(f"\nThe admin is open: {address}/admin/ (the login is above)")
+                self._say(f"\nThe admin is open: {login_of(told)}")
                 self._say("Ctrl-C stops everything; a second run keeps the data.")
                 follow(stack, self._say)
 
