@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -116,19 +117,22 @@ def server_cpu() -> float:
         server = psutil.Process(pid).parent()
         if server is None:
             return 0.0
-        ended = server.cpu_times()
+        while True:
+            ended = server.cpu_times()
+            times = [ended, *_times_of(server.children())]
+            # A process that ends meanwhile is counted twice, or not at all.
+            if server.cpu_times().children_user == ended.children_user:
+                break
     except psutil.Error:
         return 0.0
-    own = [ended]
-    for process in server.children():
-        # What ends meanwhile is counted with those that ended, the next time.
+    own = sum(each.user + each.system for each in times)
+    return float(ended.children_user + ended.children_system + own)
+
+
+def _times_of(processes: Iterable[psutil.Process]) -> Iterator[Any]:
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
-            own.append(process.cpu_times())
-    return float(
-        ended.children_user
-        + ended.children_system
-        + sum(times.user + times.system for times in own)
-    )
+            yield process.cpu_times()
 
 
 def empty() -> None:
