@@ -19,8 +19,14 @@ _SAME: Final = """
     AND COALESCE(r.external_id, 0) = COALESCE({other}.external_id, 0)
     AND COALESCE(r.fault_id, 0) = 0
 """
+# Looked up one by one, which OFFSET 0 keeps PostgreSQL to: there may be many more open
+# rows than a range has findings, and else all would be read for each range.
+_ROW: Final = """
+    SELECT o.txn_id, o.day, o.amount, o.currency FROM reconciliation_openrow o
+    WHERE o.run_id = %(holder)s AND o.transaction_id = {column} OFFSET 0
+"""
 # What is at stake is what our side says, or else theirs.
-_TOLD: Final = """
+_TOLD: Final = f"""
 told AS MATERIALIZED (
     SELECT f.tenant_id, f.mismatch_type, f.key, f.internal_id, f.external_id, f.notes,
            i.txn_id AS internal_txn_id, e.txn_id AS external_txn_id,
@@ -31,11 +37,9 @@ told AS MATERIALIZED (
                 WHEN f.mismatch_type IN ('amount', 'fee') THEN abs(i.amount - e.amount)
            END AS difference
     FROM reconciliation_finding f
-    LEFT JOIN reconciliation_openrow i
-        ON i.run_id = %(holder)s AND i.transaction_id = f.internal_id
-    LEFT JOIN reconciliation_openrow e
-        ON e.run_id = %(holder)s AND e.transaction_id = f.external_id
-    WHERE f.run_id = %(run)s AND {within}
+    LEFT JOIN LATERAL ({_ROW.format(column="f.internal_id")}) AS i ON true
+    LEFT JOIN LATERAL ({_ROW.format(column="f.external_id")}) AS e ON true
+    WHERE f.run_id = %(run)s AND {{within}}
 ), judged AS (
     SELECT told.*, CASE
         WHEN told.mismatch_type = 'amount' AND told.difference <= %(closes_up_to)s
@@ -44,7 +48,7 @@ told AS MATERIALIZED (
         ELSE '' END AS reason
     FROM told
 )
-"""
+"""  # noqa: S608 - constants
 _SAY: Final = """
     INSERT INTO reconciliation_mismatchevent
         (tenant_id, mismatch_id, actor, action, text, at)
