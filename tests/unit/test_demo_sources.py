@@ -81,10 +81,11 @@ def run(**counts: Any) -> dict[str, Any]:
     return {"result": {**whole, **counts}}
 
 
-REPORT = """mismatch_type,amount,notes
-status,10.00,SUCCESS here
-amount,1000.50,far apart
-status,2.00,FAILED there
+REPORT = """mismatch_type,amount,notes,state
+status,10.00,SUCCESS here,open
+amount,1000.50,far apart,resolved
+status,2.00,FAILED there,assigned
+ambiguous,7.00,told as amount by now,closed
 """
 
 
