@@ -89,7 +89,7 @@ def small_ranges(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     batches=st.lists(st.lists(ROWS, min_size=1, max_size=5), min_size=1, max_size=3),
     rules=st.sampled_from(RULES),
