@@ -176,13 +176,11 @@ def keep_standing(scope: Scope, terms: Terms, keys: Range, *, is_dry: bool) -> i
     rows were opened for such a match.
     """
     whose = "m.rule IS NULL" if is_dry else "true"
-    opened = 0
+    pieces = {"key": terms.primary.value, "within": keys.holds("o.key"), "whose": whose}
+    values = values_for(scope, terms) | keys.bounds
     with connection.cursor() as cursor:
-        for form in (_JOIN, _STANDS, _IS_HELD):
-            statement = form.format(
-                key=terms.primary.value, within=keys.holds("o.key"), whose=whose
-            )
-            cursor.execute(statement, values_for(scope, terms) | keys.bounds)
-            if form is _JOIN:
-                opened = int(cursor.rowcount)
-    return opened
+        cursor.execute(_JOIN.format(**pieces), values)
+        opened = cursor.rowcount
+        cursor.execute(_STANDS.format(**pieces), values)
+        cursor.execute(_IS_HELD.format(**pieces), values)
+    return int(opened)

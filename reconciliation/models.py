@@ -217,6 +217,11 @@ class Run(TenantOwned):
         """Return the run to which its open rows belong."""
         return self.holder_id or self.pk
 
+    @property
+    def is_whole(self) -> bool:
+        """Return whether it looked at all of its period: its counts are of that."""
+        return self.mode == self.Mode.FULL
+
     def __str__(self) -> str:
         return f"Run {self.pk} of {self.profile}"
 

@@ -83,7 +83,7 @@ def counts_table(run: Run) -> SafeString:
     if not counts:
         return subtle("Nothing is counted yet.")
     rows, rate = int(counts.get("rows", 0)), percent_text(match_rate(counts))
-    if run.mode == Run.Mode.CHANGES:
+    if not run.is_whole:
         # It looks at few rows of its period, which are no measure of the others.
         unmatched = int(counts.get("unmatched", 0))
         told = ("New rows", f"{rows:,}"), ("Rows that match nothing", f"{unmatched:,}")
@@ -133,8 +133,7 @@ def mismatches_table(run: Run) -> SafeString:
         )
         for name, count in sorted(told.items(), key=lambda item: -item[1])
     ]
-    is_whole = run.mode == Run.Mode.FULL
-    told_of = "Told" if is_whole else "Told of what was new"
+    told_of = "Told" if run.is_whole else "Told of what was new"
     return table(("Type", told_of, ""), lines, {1: _NUMBER})
 
 

@@ -241,15 +241,14 @@ class RunAdmin(ReadOnlyAdmin):
     @admin.display(description="Match rate")
     def rate(self, run: Run) -> SafeString:
         """Return the part of its rows that match, if it looked at all of its period."""
-        is_whole = run.mode == Run.Mode.FULL
-        text = percent_text(match_rate(run.counts) if is_whole else None)
+        text = percent_text(match_rate(run.counts) if run.is_whole else None)
         return format_html('<span class="dtq-nowrap">{}</span>', text)
 
     @admin.display(description="Mismatches")
     def found(self, run: Run) -> str:
         """Return how many mismatches it told, if it looked at all of its period."""
-        is_whole = run.mode == Run.Mode.FULL and run.counts
-        return f"{mismatch_total(run.counts):,}" if is_whole else "–"
+        is_told = run.is_whole and run.counts
+        return f"{mismatch_total(run.counts):,}" if is_told else "–"
 
     @admin.display(description="Took")
     def took(self, run: Run) -> str:
